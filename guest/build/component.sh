@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the component and puts it at target/component/otscert.wasm.
+#
+# The file is replaced only when its bytes change, and in one step, so that crates which include it are not rebuilt for
+# nothing and never see half of it. The build has a target folder of its own: it may use another compiler than the
+# native build, and neither should invalidate the other or wait for its lock.
+#
+# usage: guest/build/component.sh        (OTSCERT_WASM_STD=source: never use the toolchain's own wasm library)
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+target=wasm32-unknown-unknown
+built=target/guest/$target/component/otscert_guest.wasm
+wanted=target/component/otscert.wasm
+
+flags=()
+if [ "${OTSCERT_WASM_STD:-}" = source ] \
+  || ! compgen -G "$(rustc --print target-libdir --target $target)/libcore-*.rlib" > /dev/null; then
+  flags+=(--sysroot "$(guest/build/sysroot.sh)")
+  export RUSTC=${GUEST_RUSTC:-/usr/bin/rustc}
+fi
+# 64 KiB of stack instead of 1 MiB: an instance is mapped and wiped as a whole (docs/adr/0003).
+flags+=(-C link-arg=-zstack-size=65536)
+# Nothing about the builder's machine gets into the file.
+flags+=("--remap-path-prefix=$PWD=/otscert" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry")
+
+# This form takes paths with spaces; with --target the flags do not reach build scripts and procedural macros.
+CARGO_ENCODED_RUSTFLAGS=$(printf '%s\037' "${flags[@]}")
+export CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS%?}
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-component-ld
+CARGO_TARGET_DIR=target/guest cargo build --locked --package otscert-guest --profile component --target $target
+
+if ! cmp -s "$built" "$wanted"; then
+  mkdir -p "$(dirname "$wanted")"
+  cp "$built" "$wanted.new.$$"
+  mv -f "$wanted.new.$$" "$wanted"
+fi
+size=$(wc -c < "$wanted")
+if command -v sha256sum > /dev/null; then sum=$(sha256sum "$wanted"); else sum=$(shasum -a 256 "$wanted"); fi
+printf '%s  %d bytes  sha256:%s\n' "$wanted" "$size" "${sum%% *}"
