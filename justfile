@@ -1,0 +1,72 @@
+# `./x RECIPE` installs what a recipe needs and runs it; `just RECIPE` only runs it. Both, one comment line per recipe.
+
+set positional-arguments
+
+[private]
+default:
+    @just --list --unsorted
+
+# Plays a device's whole life on this machine: HQ, a test CA and a box (--once: one pass, then stop)
+demo *args: component
+    @cargo build --locked --workspace --bins
+    @"${CARGO_TARGET_DIR:-target}/debug/demo" "$@"
+
+# Builds the component and runs every test
+test *args: component
+    cargo build --locked --workspace --bins --tests
+    cargo test --locked --workspace "$@"
+
+# Checks everything that a change must pass besides the tests
+check: fmt-check shell-check deny clippy doc
+
+# Builds the component and every program
+build: component
+    cargo build --locked --workspace --bins
+
+# Builds target/component/otscert.wasm, prints its size and SHA-256
+component:
+    @guest/build/component.sh
+
+# Formats the Rust code
+fmt:
+    cargo fmt --all
+
+# Fails where the Rust code is not formatted
+fmt-check:
+    cargo fmt --all --check
+
+# Reads the shell scripts for mistakes
+shell-check:
+    git ls-files -z x '*.sh' .ci/run | xargs -0 shellcheck
+
+# Lints all Rust code, warnings denied
+clippy: component
+    cargo clippy --locked --workspace --all-targets -- -D warnings -D clippy::iter_over_hash_type
+
+# Builds the API documentation, warnings denied
+doc: component
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+# Checks the licences, sources and bans of every crate in Cargo.lock (deny.toml)
+deny:
+    cargo deny --locked check --hide-inclusion-graph bans licenses sources
+
+# Checks the crates against the RustSec advisories, which are fetched: not part of `check`, which works offline
+advisories:
+    cargo deny --locked check advisories
+
+# Prints the sizes of what is shipped; fails where the component is over its limit
+sizes: component
+    .ci/sizes.sh
+
+# Runs every fuzz target for SECONDS each
+fuzz SECONDS="30": component
+    tests/fuzz/run.sh "$1"
+
+# Follows docs/OPERATIONS.md's quick start word for word on test hosts of its own, as root on Linux
+quickstart-test: build
+    tests/quickstart/run.sh
+
+# Removes what was built here (what ./x installed stays in its cache folder)
+clean:
+    cargo clean
