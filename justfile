@@ -6,15 +6,15 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Plays a device's whole life on this machine: HQ, a test CA and a box (--once: one pass, then stop)
+# Plays a box's life on this machine, with an HQ and a test CA (--once: one pass, then stop)
 demo *args: component
     @cargo build --locked --workspace --bins
     @"${CARGO_TARGET_DIR:-target}/debug/demo" "$@"
 
-# Builds the component and runs every test
+# Builds the component and runs every test (or those that match what is given)
 test *args: component
     cargo build --locked --workspace --bins --tests
-    cargo test --locked --workspace "$@"
+    cargo test --locked --workspace --no-fail-fast "$@"
 
 # Checks everything that a change must pass besides the tests
 check: fmt-check shell-check deny clippy doc
@@ -51,7 +51,7 @@ doc: component
 deny:
     cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
-# Checks the crates against the RustSec advisories, which are fetched: not part of `check`, which works offline
+# Checks every crate against the RustSec advisories (fetches them, so not part of `check`)
 advisories:
     cargo deny --locked check advisories
 
@@ -63,7 +63,7 @@ sizes: component
 fuzz SECONDS="30": component
     tests/fuzz/run.sh "$1"
 
-# Follows docs/OPERATIONS.md's quick start word for word on test hosts of its own, as root on Linux
+# Follows the quick start of docs/OPERATIONS.md word for word on hosts of its own (Linux, root)
 quickstart-test: build
     tests/quickstart/run.sh
 

@@ -12,7 +12,7 @@ component=$(wc -c < target/component/otscert.wasm)
 printf '%-16s %9d bytes  (%d compressed; limit %d)\n' otscert.wasm "$component" \
   "$(gzip -9 < target/component/otscert.wasm | wc -c)" "$component_limit"
 for program in otscert-device otscert-hq; do
-  [ -f "$release/$program" ] && printf '%-16s %9d bytes\n' "$program" "$(wc -c < "$release/$program")"
+  printf '%-16s %9d bytes\n' "$program" "$(wc -c < "$release/$program")"
 done
 
 # Memory in use, measured by the program that also starts what it measures.
