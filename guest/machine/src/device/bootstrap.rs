@@ -1,0 +1,414 @@
+//! From power-on to a name: loading, contact, entropy, enrolment.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter};
+use super::clock::Clock;
+use super::config::{Config, Credential};
+use super::enrolled::Enrolled;
+use super::event::{Effect, Records, Reply, ReplyBody, Verdict};
+use super::records::{Identity, Member, Pending, Phase};
+use super::state::{
+    AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
+};
+use crate::crypto::SecretBytes;
+use crate::entropy::{Entropy, SourceState};
+use crate::peer::{Endpoint, Failure};
+use crate::time::{Moment, Span};
+use crate::types::{Digest, Ed25519Public, ExchangeId, Nonce, ShortText, Thumbprint};
+use crate::wire::json::Object;
+use crate::wire::jws::{self, Header, Signer, Typ};
+use crate::wire::message::{self, Contact, EnrolAnswer, EntropyReport, Problem};
+use crate::wire::problem::ProblemKind;
+
+/// Where an event led, before it becomes a `Step`.
+pub(super) type Outcome = (State, Vec<Effect>, Verdict);
+
+impl Loading {
+    /// The records have been read.
+    pub(super) fn resumed(self, config: &Config, records: Records, now: Moment) -> Outcome {
+        let (boot_count, exchanges, floor, epoch) =
+            records.device.as_ref().map_or((0, 0, config.build_time, 0), |record| {
+                (record.boot_count, record.exchanges, record.floor, record.epoch)
+            });
+        let unit = Unit {
+            entropy: self.entropy,
+            clock: Clock::new(floor.max(config.build_time), epoch),
+            boot_count: boot_count.saturating_add(1),
+            exchanges,
+            addresses: Vec::new(),
+            link: Link::default(),
+            outbox: Outbox { waiting: records.outbox, link: Link::default() },
+        };
+        let phase = records.device.map_or(Phase::Fresh(None), |record| record.phase);
+        match phase {
+            Phase::Fresh(pending) => {
+                let (state, mut effects, verdict) = AwaitingContact { unit, pending }.begin(now);
+                if records.credential.is_some() {
+                    // A reset was cut short after the identity had gone.
+                    effects.insert(0, Effect::PersistCredential(None));
+                }
+                (state, effects, verdict)
+            }
+            Phase::Enrolling(identity, pending) => {
+                Enrolling { unit, identity, pending }.begin(config, now)
+            }
+            Phase::Enrolled(member, pursuit) => {
+                Enrolled::resumed(config, unit, member, pursuit, records.credential, now)
+            }
+        }
+    }
+}
+
+impl AwaitingContact {
+    /// A fresh box, or one after a reset.
+    pub(super) fn fresh(unit: Unit, now: Moment) -> Outcome {
+        Self { unit, pending: None }.begin(now)
+    }
+
+    fn begin(mut self, now: Moment) -> Outcome {
+        let mut effects = Vec::new();
+        effects.push(Effect::Persist(self.unit.record(Phase::Fresh(self.pending.clone()))));
+        match self.pending.clone() {
+            Some(pending) => send(&mut self.unit, &pending, now, &mut effects),
+            None => effects.push(Effect::DrawNoise),
+        }
+        (State::AwaitingContact(self), effects, Verdict::Taken)
+    }
+
+    /// Raw bytes for the nonce have come.
+    pub(super) fn noise_drawn(mut self, config: &Config, noise: &[u8], now: Moment) -> Outcome {
+        if self.pending.is_some() {
+            return (State::AwaitingContact(self), Vec::new(), Verdict::NoOp);
+        }
+        let pending = contact(config, &mut self.unit, noise);
+        self.pending = Some(pending);
+        self.begin(now)
+    }
+
+    /// HQ has answered.
+    pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
+        match reply.body {
+            ReplyBody::Contact(answer) => {
+                self.unit.link.succeeded();
+                self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
+                AwaitingEntropy { unit: self.unit, hq_nonce: answer.hq_nonce }.go_on(config, now)
+            }
+            ReplyBody::Problem(problem) => {
+                // The next contact is a new one: nothing in it could have been kept.
+                self.pending = None;
+                refuse(&mut self.unit, &problem, now);
+                let record = self.unit.record(Phase::Fresh(None));
+                let effects = alloc::vec![Effect::Persist(record)];
+                (State::AwaitingContact(self), effects, Verdict::Taken)
+            }
+            ReplyBody::Enrol(_)
+            | ReplyBody::Order(_)
+            | ReplyBody::Poll(_)
+            | ReplyBody::Address(_)
+            | ReplyBody::Retire(_) => {
+                (State::AwaitingContact(self), Vec::new(), Verdict::Unexpected)
+            }
+        }
+    }
+
+    /// The exchange brought nothing.
+    pub(super) fn failed(mut self, config: &Config, failure: &Failure, now: Moment) -> Outcome {
+        let noise = jitter(config, &self.unit);
+        self.unit.link.failed(config, failure, noise, now);
+        (State::AwaitingContact(self), Vec::new(), Verdict::Taken)
+    }
+
+    /// A timer expired.
+    pub(super) fn timer(mut self, now: Moment) -> Outcome {
+        let mut effects = Vec::new();
+        if self.unit.link.is_due(now.monotonic) {
+            match self.pending.clone() {
+                Some(pending) => send(&mut self.unit, &pending, now, &mut effects),
+                None => effects.push(Effect::DrawNoise),
+            }
+        }
+        (State::AwaitingContact(self), effects, Verdict::Taken)
+    }
+}
+
+impl AwaitingEntropy {
+    /// Makes the identity key as soon as the generator is ready, and never before.
+    pub(super) fn go_on(mut self, config: &Config, now: Moment) -> Outcome {
+        let Some(generator) = self.unit.entropy.ready(config.crypto, config.hq_trusted) else {
+            return (State::AwaitingEntropy(self), Vec::new(), Verdict::Taken);
+        };
+        let seed = generator.secret(config.crypto);
+        let public = Ed25519Public::new(config.crypto.ed25519_public(&seed));
+        let identity = Identity { seed, public };
+        let pending = enrol(config, &mut self.unit, &identity, self.hq_nonce, None);
+        Enrolling { unit: self.unit, identity, pending }.begin(config, now)
+    }
+}
+
+impl Enrolling {
+    fn begin(mut self, config: &Config, now: Moment) -> Outcome {
+        let mut effects = Vec::new();
+        if self.pending.is_none() && self.unit.link.is_due(now.monotonic) {
+            self.pending = public_contact(config, &mut self.unit);
+        }
+        let phase = Phase::Enrolling(self.identity.clone(), self.pending.clone());
+        effects.push(Effect::Persist(self.unit.record(phase)));
+        if let Some(pending) = self.pending.clone() {
+            send(&mut self.unit, &pending, now, &mut effects);
+        }
+        (State::Enrolling(self), effects, Verdict::Taken)
+    }
+
+    /// HQ has answered.
+    pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
+        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+        match reply.body {
+            ReplyBody::Contact(answer) => {
+                self.unit.link.succeeded();
+                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
+                self.pending =
+                    enrol(config, &mut self.unit, &self.identity, answer.hq_nonce, None);
+                self.begin(config, now)
+            }
+            ReplyBody::Enrol(answer) => {
+                self.unit.link.succeeded();
+                let member = member(self.identity, answer);
+                Enrolled::first(config, self.unit, member, now)
+            }
+            ReplyBody::Problem(problem) => {
+                if repeats(problem.kind) {
+                    hold_for(&mut self.unit, &problem, now);
+                    return (State::Enrolling(self), Vec::new(), Verdict::Taken);
+                }
+                self.pending = None;
+                refuse(&mut self.unit, &problem, now);
+                self.begin(config, now)
+            }
+            ReplyBody::Order(_)
+            | ReplyBody::Poll(_)
+            | ReplyBody::Address(_)
+            | ReplyBody::Retire(_) => (State::Enrolling(self), Vec::new(), Verdict::Unexpected),
+        }
+    }
+
+    /// The exchange brought nothing.
+    pub(super) fn failed(mut self, config: &Config, failure: &Failure, now: Moment) -> Outcome {
+        let noise = jitter(config, &self.unit);
+        self.unit.link.failed(config, failure, noise, now);
+        (State::Enrolling(self), Vec::new(), Verdict::Taken)
+    }
+
+    /// A timer expired.
+    pub(super) fn timer(self, config: &Config, now: Moment) -> Outcome {
+        match self.unit.link.is_due(now.monotonic) {
+            true => self.begin(config, now),
+            false => (State::Enrolling(self), Vec::new(), Verdict::Taken),
+        }
+    }
+}
+
+/// Submits a pending request that has been persisted, if it is due.
+pub(super) fn send(unit: &mut Unit, pending: &Pending, now: Moment, effects: &mut Vec<Effect>) {
+    if !unit.link.is_due(now.monotonic) {
+        return;
+    }
+    unit.link.in_flight = true;
+    effects.push(Effect::Submit {
+        exchange: pending.exchange,
+        endpoint: pending.endpoint,
+        body: pending.body.clone(),
+    });
+}
+
+/// A `contact` whose nonce is made of raw noise: public, and never an output of the pool.
+pub(super) fn contact(config: &Config, unit: &mut Unit, noise: &[u8]) -> Pending {
+    let exchange = unit.next_exchange();
+    let parts: [&[u8]; 5] = [
+        b"otscert contact v1",
+        &config.personal,
+        &unit.boot_count.to_le_bytes(),
+        &exchange.number().to_le_bytes(),
+        noise,
+    ];
+    let body = Contact {
+        aud: config.roots.hq_id.clone(),
+        nonce: Digest::new(config.crypto.sha256(&parts)),
+        model: config.model.clone(),
+        firmware: config.firmware.clone(),
+        boot_count: unit.boot_count,
+    }
+    .to_bytes();
+    pending(config, Endpoint::Contact, exchange, body)
+}
+
+/// A `contact` of a box whose generator is ready, which may then give the noise.
+pub(super) fn public_contact(config: &Config, unit: &mut Unit) -> Option<Pending> {
+    let generator = unit.entropy.ready(config.crypto, config.hq_trusted)?;
+    let noise: [u8; 32] = generator.bytes(config.crypto);
+    Some(contact(config, unit, &noise))
+}
+
+/// An `enrol`; none while the generator is not ready.
+pub(super) fn enrol(
+    config: &Config,
+    unit: &mut Unit,
+    identity: &Identity,
+    hq_nonce: String,
+    grant: Option<Object>,
+) -> Option<Pending> {
+    let entropy = report(&unit.entropy);
+    let generator = unit.entropy.ready(config.crypto, config.hq_trusted)?;
+    let nonce = Nonce::new(generator.bytes(config.crypto));
+    let thumbprint = identity.public.thumbprint(config.crypto);
+    let payload = message::Enrol {
+        nonce,
+        credential: credential(config, &thumbprint, &hq_nonce),
+        hq_nonce,
+        model: config.model.clone(),
+        firmware: config.firmware.clone(),
+        entropy,
+        grant,
+    }
+    .to_object();
+    let header = Header {
+        typ: Typ::Enrol,
+        aud: config.roots.hq_id.clone(),
+        signer: Signer::Key(identity.public),
+        delegation: None,
+    };
+    let body = jws::sign(config.crypto, &identity.seed, &header, &payload).to_bytes();
+    let exchange = unit.next_exchange();
+    Some(pending(config, Endpoint::Enrol, exchange, body))
+}
+
+/// A request with its digest.
+pub(super) fn pending(
+    config: &Config,
+    endpoint: Endpoint,
+    exchange: ExchangeId,
+    body: Vec<u8>,
+) -> Pending {
+    let digest = Digest::of(config.crypto, &body);
+    Pending { endpoint, exchange, body, digest }
+}
+
+/// Whether the very same request may succeed later: HQ has not looked at it.
+pub(super) const fn repeats(kind: Option<ProblemKind>) -> bool {
+    matches!(kind, Some(ProblemKind::RateLimited | ProblemKind::Unavailable))
+}
+
+/// HQ has not looked at the request: it goes out again, unchanged, when HQ said.
+pub(super) fn hold_for(unit: &mut Unit, problem: &Problem, now: Moment) {
+    unit.link.trouble = Some(sentence(problem));
+    unit.link.hold(problem.retry_after.unwrap_or(RETRY_BUSY).max(MIN_HOLD), now);
+}
+
+/// HQ refused the request: how long until the next, new one.
+pub(super) fn refuse(unit: &mut Unit, problem: &Problem, now: Moment) {
+    let attempt = unit.link.attempt.saturating_add(1);
+    let span = match problem.kind {
+        // The first retry comes at once; after that something is wrong on one side.
+        Some(ProblemKind::StaleNonce) if attempt == 1 => Span::ZERO,
+        Some(ProblemKind::StaleNonce | ProblemKind::RateLimited | ProblemKind::Unavailable) => {
+            RETRY_BUSY
+        }
+        Some(
+            ProblemKind::AlreadyEnrolled
+            | ProblemKind::Retired
+            | ProblemKind::Challenged
+            | ProblemKind::BadGrant,
+        ) => AFTER_FINAL_REFUSAL,
+        Some(
+            ProblemKind::AdmissionClosed
+            | ProblemKind::BadCredential
+            | ProblemKind::UnknownModel
+            | ProblemKind::UnknownDevice
+            | ProblemKind::StaleRequest
+            | ProblemKind::BadToken
+            | ProblemKind::WrongAudience,
+        ) => AFTER_REFUSAL,
+        Some(
+            ProblemKind::Malformed
+            | ProblemKind::TooLarge
+            | ProblemKind::UnknownVersion
+            | ProblemKind::UnknownCritical
+            | ProblemKind::DuplicateMember
+            | ProblemKind::WrongType
+            | ProblemKind::BadSignature
+            | ProblemKind::BadCsr
+            | ProblemKind::WrongNames
+            | ProblemKind::KeyReused
+            | ProblemKind::OrderInProgress
+            | ProblemKind::BadAddress,
+        )
+        | None => AFTER_MALFORMED,
+    };
+    unit.link = Link {
+        in_flight: false,
+        attempt,
+        retry_at: now.monotonic + problem.retry_after.unwrap_or(span).min(AFTER_FINAL_REFUSAL),
+        trouble: Some(sentence(problem)),
+    };
+}
+
+/// What a problem says, for people.
+pub(super) fn sentence(problem: &Problem) -> String {
+    let title = problem.kind.map_or("HQ refused, for a reason newer than this box.", |k| k.title());
+    match problem.detail.is_empty() {
+        true => title.to_string(),
+        false => alloc::format!("{title} {}", problem.detail),
+    }
+}
+
+/// What enrolment brought.
+fn member(identity: Identity, answer: EnrolAnswer) -> Member {
+    Member {
+        identity,
+        device: answer.device,
+        grant: answer.grant.to_bytes(),
+        names: answer.names,
+        mode: answer.mode,
+        token: answer.token,
+        pending: None,
+        reported: Vec::new(),
+        reinstating: false,
+        failures: 0,
+    }
+}
+
+fn report(entropy: &Entropy) -> EntropyReport {
+    let short = |text: &str| ShortText::parse("source", text).ok();
+    let gave = |(kind, _, state): (String, String, SourceState)| {
+        (state == SourceState::Gave).then(|| short(&kind)).flatten()
+    };
+    let sources = entropy.report().sources.into_iter().filter_map(gave).collect();
+    EntropyReport { grade: entropy.grade(), sources }
+}
+
+fn credential(
+    config: &Config,
+    thumbprint: &Thumbprint,
+    hq_nonce: &str,
+) -> message::Credential {
+    match &config.credential {
+        Credential::Open => message::Credential::Open,
+        Credential::ClaimCode(code) => {
+            message::Credential::ClaimCode(SecretBytes::new(code.expose().to_vec()))
+        }
+        Credential::UnitSecret { serial, epoch, secret } => {
+            let parts: [&[u8]; 3] =
+                [b"otscert enrol v1\0", thumbprint.bytes(), hq_nonce.as_bytes()];
+            let mac = config.crypto.hmac_sha256(secret.expose(), &parts);
+            let epoch = u64::from(*epoch);
+            message::Credential::UnitSecret { serial: serial.clone(), epoch, mac }
+        }
+    }
+}
+
+/// When HQ is busy and does not say for how long.
+const RETRY_BUSY: Span = Span::from_seconds(30);
+/// HQ is never asked again sooner than this after it was busy.
+const MIN_HOLD: Span = Span::from_millis(500);

@@ -1,0 +1,108 @@
+//! What the image and the board say about a box.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::crypto::{Crypto, SecretBytes};
+use crate::time::Timestamp;
+use crate::types::ShortText;
+use crate::wire::trust::Roots;
+
+/// The config of one device.
+#[derive(Clone)]
+pub struct Config {
+    /// The primitives.
+    pub crypto: &'static dyn Crypto,
+    /// HQ's id and the pinned roots.
+    pub roots: Roots,
+    /// Kind of box.
+    pub model: ShortText,
+    /// Version of the firmware.
+    pub firmware: ShortText,
+    /// Build date of the image.
+    pub build_time: Timestamp,
+    /// What tells this unit apart; credited nothing, never sent.
+    pub personal: Vec<u8>,
+    /// How HQ may know this unit.
+    pub credential: Credential,
+    /// Keys may be made where only HQ could compute them.
+    pub hq_trusted: bool,
+}
+
+/// How HQ may know a unit.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Nothing.
+    Open,
+    /// The code on the label.
+    ClaimCode(SecretBytes),
+    /// A secret written at the factory.
+    UnitSecret {
+        /// The unit's serial.
+        serial: ShortText,
+        /// Which master secret it was derived from.
+        epoch: u32,
+        /// The secret.
+        secret: SecretBytes,
+    },
+}
+
+/// Why a config is unusable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ConfigError {
+    /// Which field.
+    pub field: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+impl Config {
+    /// Checks what the parts cannot know of each other.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is unusable.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let error = |field, reason: &str| Err(ConfigError { field, reason: reason.into() });
+        if !(1..=2).contains(&self.roots.keys.len()) {
+            return error("roots", "one or two Ed25519 public keys are needed");
+        }
+        if !(1..=MAX_HQ_ID).contains(&self.roots.hq_id.len()) {
+            return error("hq-id", "1 to 128 characters are needed");
+        }
+        if self.personal.len() > MAX_PERSONAL {
+            return error("personal", "at most 1024 bytes are taken");
+        }
+        match &self.credential {
+            Credential::Open => Ok(()),
+            Credential::ClaimCode(code) if (10..=64).contains(&code.expose().len()) => Ok(()),
+            Credential::ClaimCode(_) => error("credential", "a claim code has 10 to 64 characters"),
+            Credential::UnitSecret { secret, .. }
+                if (16..=64).contains(&secret.expose().len()) =>
+            {
+                Ok(())
+            }
+            Credential::UnitSecret { .. } => {
+                error("credential", "a unit secret has 16 to 64 bytes")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("roots", &self.roots)
+            .field("model", &self.model)
+            .field("firmware", &self.firmware)
+            .field("build_time", &self.build_time)
+            .field("credential", &self.credential)
+            .field("hq_trusted", &self.hq_trusted)
+            .finish_non_exhaustive()
+    }
+}
+
+const MAX_HQ_ID: usize = 128;
+const MAX_PERSONAL: usize = 1024;

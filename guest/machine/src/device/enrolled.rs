@@ -1,0 +1,568 @@
+//! A box with a name: ordering, waiting, serving, renewing, reporting addresses, giving up.
+//!
+//! [`Enrolled`] is the working form of the three states of a box with a name. A transition changes
+//! it and ends in [`Enrolled::settle`], which puts what is there into the one state where exactly
+//! that is valid.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::agenda::{self, AFTER_REFUSAL, SAMPLE_AGAIN, jitter, monotonic_of};
+use super::bootstrap::{
+    Outcome, enrol, hold_for, pending, public_contact, refuse, repeats, send, sentence,
+};
+use super::config::Config;
+use super::event::{Effect, Reply, ReplyBody, Verdict};
+use super::records::{
+    Certificate, CredentialRecord, MAX_OUTBOX, Member, Pending, Phase, Pursuit, Retirement,
+};
+use super::state::{
+    Agenda, AwaitingCertificate, AwaitingContact, Link, Renewing, Serving, State, Unit,
+};
+use crate::backoff::{self, Policy};
+use crate::entropy::Generator;
+use crate::peer::{Endpoint, Failure};
+use crate::time::{Moment, Monotonic, Span};
+use crate::types::{Digest, NameMode, Nonce};
+use crate::wire::json::Object;
+use crate::wire::jws::{self, Header, Signer, Typ};
+use crate::wire::message::{
+    Address, Command, Continuity, EnrolAnswer, Issued, Order, OrderStatus, Poll, PollAnswer,
+    Problem, Retire, Window,
+};
+use crate::wire::problem::ProblemKind;
+use crate::x509::chain::Chain;
+use crate::x509::csr;
+
+/// A box with a name, in any of its three states.
+#[derive(Debug)]
+pub(super) struct Enrolled {
+    unit: Unit,
+    member: Member,
+    pursuit: Option<Pursuit>,
+    credential: Option<CredentialRecord>,
+    agenda: Agenda,
+    effects: Vec<Effect>,
+    dirty: bool,
+    submit: bool,
+}
+
+/// What to ask HQ next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Contact,
+    Order,
+    Address,
+    Poll,
+}
+
+impl Enrolled {
+    /// After a start.
+    pub(super) fn resumed(
+        config: &Config,
+        unit: Unit,
+        member: Member,
+        pursuit: Option<Pursuit>,
+        credential: Option<CredentialRecord>,
+        now: Moment,
+    ) -> Outcome {
+        let serving = credential.is_some();
+        let agenda = Agenda::after_start(config, &unit, serving, now);
+        // Cut off between storing the certificate and forgetting that it was wanted.
+        let served = credential.as_ref().map(|record| record.current.key.clone());
+        let pursuit = pursuit.filter(|pursuit| {
+            !served.is_some_and(|key| config.crypto.equal(key.expose(), pursuit.key.expose()))
+        });
+        let mut this = Self::new(unit, member, pursuit, credential, agenda);
+        let device = &this.member.device;
+        if this.unit.outbox.waiting.iter().any(|retirement| retirement.device == *device) {
+            // A reset was cut short after its message had been signed.
+            return this.forget(now);
+        }
+        this.dirty = true;
+        this.announce();
+        this.finish(config, now, Verdict::Taken)
+    }
+
+    /// Straight from enrolment.
+    pub(super) fn first(config: &Config, unit: Unit, member: Member, now: Moment) -> Outcome {
+        let agenda = Agenda::after_start(config, &unit, false, now);
+        let mut this = Self::new(unit, member, None, None, agenda);
+        this.dirty = true;
+        this.finish(config, now, Verdict::Taken)
+    }
+
+    fn new(
+        unit: Unit,
+        member: Member,
+        pursuit: Option<Pursuit>,
+        credential: Option<CredentialRecord>,
+        agenda: Agenda,
+    ) -> Self {
+        let effects = Vec::new();
+        Self { unit, member, pursuit, credential, agenda, effects, dirty: false, submit: false }
+    }
+
+    /// HQ has answered the pending request.
+    pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
+        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+        let endpoint = self.member.pending.as_ref().map(|pending| pending.endpoint);
+        match reply.body {
+            ReplyBody::Problem(problem) => self.refused(config, endpoint, &problem, now),
+            ReplyBody::Contact(answer) => {
+                self.done();
+                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
+                let grant = Object::parse(&self.member.grant).ok();
+                let identity = self.member.identity.clone();
+                self.member.pending =
+                    enrol(config, &mut self.unit, &identity, answer.hq_nonce, grant);
+                self.submit = true;
+            }
+            ReplyBody::Enrol(answer) => {
+                self.done();
+                self.reinstated(answer);
+            }
+            ReplyBody::Order(answer) => {
+                self.done();
+                self.member.token = answer.binding.token;
+                self.agenda.reason = answer.reason;
+                self.agenda.poll_after(answer.binding.retry_after, now);
+                if let Some(pursuit) = &mut self.pursuit {
+                    pursuit.ordered = true;
+                }
+            }
+            ReplyBody::Poll(answer) => {
+                self.done();
+                self.polled(config, answer, now);
+            }
+            ReplyBody::Address(answer) => {
+                self.done();
+                self.member.token = answer.binding.token;
+                self.member.reported = self.unit.addresses.clone();
+            }
+            ReplyBody::Retire(_) => return self.finish(config, now, Verdict::Unexpected),
+        }
+        self.finish(config, now, Verdict::Taken)
+    }
+
+    /// The exchange brought nothing.
+    pub(super) fn failed(mut self, config: &Config, failure: &Failure, now: Moment) -> Outcome {
+        let noise = jitter(config, &self.unit);
+        self.unit.link.failed(config, failure, noise, now);
+        self.settle(Verdict::Taken)
+    }
+
+    /// A timer expired, the addresses changed, or the generator may have become ready.
+    pub(super) fn look(self, config: &Config, now: Moment) -> Outcome {
+        self.finish(config, now, Verdict::Taken)
+    }
+
+    /// The owner wants a new certificate.
+    pub(super) fn renew(mut self, config: &Config, now: Moment) -> Outcome {
+        self.agenda.renew_now = true;
+        self.finish(config, now, Verdict::Taken)
+    }
+
+    /// The host's server could not use a credential: the one before it serves again.
+    pub(super) fn credential_refused(
+        mut self,
+        config: &Config,
+        version: u64,
+        reason: &str,
+        now: Moment,
+    ) -> Outcome {
+        let Some(record) = self.credential.take().filter(|record| record.version == version) else {
+            return self.settle(Verdict::NoOp);
+        };
+        let complaint = crate::wire::message::for_people(reason);
+        self.agenda.reason = alloc::format!("This box cannot use its new certificate: {complaint}");
+        self.agenda.complaint = Some(complaint);
+        self.agenda.order_after = now.monotonic + AFTER_REFUSAL;
+        self.credential = record.previous.map(|previous| CredentialRecord {
+            version: version.saturating_add(1),
+            current: previous,
+            previous: None,
+        });
+        self.effects.push(Effect::PersistCredential(self.credential.clone()));
+        self.announce();
+        self.finish(config, now, Verdict::Taken)
+    }
+
+    /// Factory reset: a signed farewell is stored, then everything that tells who the box was goes.
+    pub(super) fn reset(mut self, config: &Config, now: Moment) -> Outcome {
+        if let Some(pending) = self.farewell(config) {
+            let waiting = &mut self.unit.outbox.waiting;
+            if waiting.len() >= MAX_OUTBOX {
+                waiting.remove(0);
+            }
+            waiting.push(Retirement { device: self.member.device.clone(), pending });
+            self.unit.outbox.link = Link::default();
+            self.effects.push(Effect::PersistOutbox(self.unit.outbox.waiting.clone()));
+        }
+        self.forget(now)
+    }
+
+    fn forget(mut self, now: Moment) -> Outcome {
+        self.unit.link = Link::default();
+        let (state, more, verdict) = AwaitingContact::fresh(self.unit, now);
+        self.effects.extend(more);
+        self.effects.push(Effect::PersistCredential(None));
+        self.effects.push(Effect::Serve { version: 0 });
+        (state, self.effects, verdict)
+    }
+
+    fn farewell(&mut self, config: &Config) -> Option<Pending> {
+        let generator = self.unit.entropy.ready(config.crypto, config.hq_trusted)?;
+        let payload = Retire { continuity: continuity(config, &self.member, generator) };
+        Some(self.sign(config, Endpoint::Retire, &payload.to_object()))
+    }
+
+    /// The pending request is answered.
+    fn done(&mut self) {
+        self.member.pending = None;
+        self.unit.link.succeeded();
+        self.dirty = true;
+    }
+
+    fn reinstated(&mut self, answer: EnrolAnswer) {
+        if answer.names != self.member.names {
+            // The name went to somebody else meanwhile: this is another name, and the certificate
+            // in use is of no more use than its name.
+            self.pursuit = None;
+            self.member.names = answer.names;
+            self.agenda.renew_now = true;
+        }
+        self.member.device = answer.device;
+        self.member.grant = answer.grant.to_bytes();
+        self.member.mode = answer.mode;
+        self.member.token = answer.token;
+        self.member.reinstating = false;
+        self.member.reported = Vec::new();
+        if let Some(pursuit) = &mut self.pursuit {
+            pursuit.ordered = false;
+        }
+    }
+
+    fn polled(&mut self, config: &Config, answer: PollAnswer, now: Moment) {
+        self.member.token = answer.binding.token;
+        self.agenda.reason = answer.reason;
+        self.agenda.complaint = None;
+        self.agenda.poll_after(answer.binding.retry_after, now);
+        for command in answer.commands {
+            match command {
+                Command::Renew => self.agenda.renew_now = true,
+            }
+        }
+        match answer.status {
+            OrderStatus::Idle => {
+                // HQ has no order: it came from a backup, or the order ended unseen.
+                if let Some(pursuit) = &mut self.pursuit {
+                    pursuit.ordered = false;
+                }
+            }
+            OrderStatus::Working => {}
+            OrderStatus::Failed => {
+                if self.pursuit.take().is_some() {
+                    self.put_off(config, now);
+                }
+            }
+            OrderStatus::Issued(issued) => self.issued(config, issued, now),
+        }
+        if let Some(window) = answer.window {
+            self.window_read(config, window);
+        }
+    }
+
+    fn issued(&mut self, config: &Config, issued: Issued, now: Moment) {
+        let Some(pursuit) = self.pursuit.clone() else {
+            return;
+        };
+        match self.checked(config, &pursuit, issued, now) {
+            Ok(current) => {
+                self.member.failures = 0;
+                self.pursuit = None;
+                self.agenda.renew_now = false;
+                let previous = self.credential.take();
+                let version = previous.as_ref().map_or(0, |record| record.version);
+                let record = CredentialRecord {
+                    version: version.saturating_add(1),
+                    current,
+                    previous: previous.map(|record| record.current),
+                };
+                self.effects.push(Effect::PersistCredential(Some(record.clone())));
+                self.credential = Some(record);
+                self.announce();
+            }
+            Err(reason) => {
+                self.agenda.reason = alloc::format!("HQ sent a certificate that fails: {reason}");
+                self.agenda.complaint = Some(reason);
+                self.pursuit = None;
+                self.put_off(config, now);
+            }
+        }
+    }
+
+    fn checked(
+        &self,
+        config: &Config,
+        pursuit: &Pursuit,
+        issued: Issued,
+        now: Moment,
+    ) -> Result<Certificate, String> {
+        let chain = Chain::read(issued.chain).map_err(|error| error.to_string())?;
+        let public = config.crypto.p256_public(&pursuit.key).ok_or("the key is damaged")?;
+        let bound = self.unit.clock.bound(now);
+        chain
+            .check(&public, &self.member.names, now, bound)
+            .map_err(|error| error.to_string())?;
+        let not_after = chain.leaf().not_after;
+        Ok(Certificate {
+            chain: chain.into_certificates(),
+            key: pursuit.key.clone(),
+            names: self.member.names.clone(),
+            not_after,
+            window: issued.window,
+            renew_at: agenda::renew_at(config, &self.unit, issued.window),
+        })
+    }
+
+    fn window_read(&mut self, config: &Config, window: Window) {
+        let renew_at = agenda::renew_at(config, &self.unit, window);
+        if let Some(record) = &mut self.credential
+            && record.current.window != window
+        {
+            record.current.window = window;
+            record.current.renew_at = renew_at;
+            self.effects.push(Effect::PersistCredential(Some(record.clone())));
+        }
+    }
+
+    /// The order failed: the next, with a new key, comes later and later.
+    fn put_off(&mut self, config: &Config, now: Moment) {
+        self.member.failures = self.member.failures.saturating_add(1);
+        let noise = jitter(config, &self.unit);
+        let span = backoff::delay(self.member.failures - 1, Policy::Ca, noise);
+        self.agenda.order_after = now.monotonic + span;
+    }
+
+    /// HQ refused the pending request.
+    fn refused(
+        &mut self,
+        config: &Config,
+        endpoint: Option<Endpoint>,
+        problem: &Problem,
+        now: Moment,
+    ) {
+        if repeats(problem.kind) {
+            hold_for(&mut self.unit, problem, now);
+            return;
+        }
+        self.member.pending = None;
+        self.dirty = true;
+        refuse(&mut self.unit, problem, now);
+        self.agenda.reason = sentence(problem);
+        match problem.kind {
+            Some(ProblemKind::UnknownDevice) => {
+                self.member.reinstating = true;
+                self.unit.link.retry_at = now.monotonic;
+            }
+            Some(ProblemKind::KeyReused | ProblemKind::BadCsr | ProblemKind::WrongNames) => {
+                self.pursuit = None;
+                self.unit.link.succeeded();
+                self.put_off(config, now);
+            }
+            Some(ProblemKind::OrderInProgress) => {
+                self.unit.link.succeeded();
+                if let Some(pursuit) = &mut self.pursuit {
+                    pursuit.ordered = true;
+                }
+                self.agenda.poll_after(problem.retry_after.unwrap_or(SAMPLE_AGAIN), now);
+            }
+            Some(ProblemKind::BadAddress) if endpoint == Some(Endpoint::Address) => {
+                // HQ keeps what it has; the next change is reported again.
+                self.unit.link.succeeded();
+                self.member.reported = self.unit.addresses.clone();
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the host to look at the credential.
+    fn announce(&mut self) {
+        let version = self.credential.as_ref().map_or(0, |record| record.version);
+        self.effects.push(Effect::Serve { version });
+    }
+
+    /// Sends what is due, stores what changed, settles.
+    fn finish(mut self, config: &Config, now: Moment, verdict: Verdict) -> Outcome {
+        if self.member.pending.is_none()
+            && self.unit.link.retry_at <= now.monotonic
+            && let Some(task) = self.task(now)
+        {
+            self.member.pending = self.request(config, task);
+            self.dirty |= self.member.pending.is_some();
+        }
+        if self.dirty {
+            let phase = Phase::Enrolled(self.member.clone(), self.pursuit.clone());
+            self.effects.push(Effect::Persist(self.unit.record(phase)));
+        }
+        if let Some(pending) = self.member.pending.clone() {
+            send(&mut self.unit, &pending, now, &mut self.effects);
+        }
+        self.settle(verdict)
+    }
+
+    fn task(&self, now: Moment) -> Option<Task> {
+        let unsent = self.pursuit.as_ref().is_some_and(|pursuit| !pursuit.ordered);
+        if self.member.reinstating {
+            Some(Task::Contact)
+        } else if unsent || (self.pursuit.is_none() && self.order_due(now)) {
+            Some(Task::Order)
+        } else if self.addresses_differ() {
+            Some(Task::Address)
+        } else if self.agenda.poll_at <= now.monotonic {
+            Some(Task::Poll)
+        } else {
+            None
+        }
+    }
+
+    fn order_due(&self, now: Moment) -> bool {
+        self.order_at(now).is_some_and(|at| at <= now.monotonic)
+    }
+
+    /// When the next order is due, if there is no pursuit.
+    fn order_at(&self, now: Moment) -> Option<Monotonic> {
+        let wanted = match &self.credential {
+            None => Some(now.monotonic),
+            Some(_) if self.agenda.renew_now => Some(now.monotonic),
+            Some(record) => monotonic_of(record.renew_at(), &self.unit, now),
+        };
+        wanted.map(|at| at.max(self.agenda.order_after))
+    }
+
+    fn addresses_differ(&self) -> bool {
+        match self.member.mode {
+            NameMode::Address => false,
+            NameMode::Word => {
+                !self.unit.addresses.is_empty() && self.unit.addresses != self.member.reported
+            }
+        }
+    }
+
+    /// Makes the request; none while the generator is not ready.
+    fn request(&mut self, config: &Config, task: Task) -> Option<Pending> {
+        if task == Task::Contact {
+            return public_contact(config, &mut self.unit);
+        }
+        let crypto = config.crypto;
+        let generator = self.unit.entropy.ready(crypto, config.hq_trusted)?;
+        let continuity = continuity(config, &self.member, generator);
+        let (endpoint, payload) = match task {
+            Task::Contact => return None,
+            Task::Order => {
+                if self.pursuit.is_none() {
+                    let (key, _) = generator.p256_key(crypto)?;
+                    let extra = generator.bytes(crypto);
+                    let csr = csr::build(crypto, &key, &self.member.names, &extra)?;
+                    self.pursuit = Some(Pursuit { key, csr, ordered: false });
+                }
+                let csr = self.pursuit.as_ref().map(|pursuit| pursuit.csr.clone())?;
+                (Endpoint::Order, Order { continuity, csr }.to_object())
+            }
+            Task::Address => {
+                let addresses = self.unit.addresses.clone();
+                (Endpoint::Address, Address { continuity, addresses }.to_object())
+            }
+            Task::Poll => {
+                let leaf = self.credential.as_ref().and_then(|record| record.current.chain.first());
+                let poll = Poll {
+                    continuity,
+                    firmware: config.firmware.clone(),
+                    serving: leaf.map(|der| Digest::of(crypto, der)),
+                    trouble: self.agenda.complaint.clone(),
+                };
+                (Endpoint::Poll, poll.to_object())
+            }
+        };
+        Some(self.sign(config, endpoint, &payload))
+    }
+
+    fn sign(&mut self, config: &Config, endpoint: Endpoint, payload: &Object) -> Pending {
+        let typ = match endpoint {
+            Endpoint::Contact | Endpoint::Enrol | Endpoint::Order => Typ::Order,
+            Endpoint::Poll => Typ::Poll,
+            Endpoint::Address => Typ::Address,
+            Endpoint::Retire => Typ::Retire,
+        };
+        let header = Header {
+            typ,
+            aud: config.roots.hq_id.clone(),
+            signer: Signer::Kid(self.member.device.to_string()),
+            delegation: None,
+        };
+        let body = jws::sign(config.crypto, &self.member.identity.seed, &header, payload);
+        let exchange = self.unit.next_exchange();
+        pending(config, endpoint, exchange, body.to_bytes())
+    }
+
+    fn settle(self, verdict: Verdict) -> Outcome {
+        let Self { unit, member, pursuit, credential, agenda, effects, .. } = self;
+        let state = match (credential, pursuit) {
+            (None, pursuit) => {
+                State::AwaitingCertificate(AwaitingCertificate { unit, member, pursuit, agenda })
+            }
+            (Some(credential), None) => {
+                State::Serving(Serving { unit, member, credential, agenda })
+            }
+            (Some(credential), Some(pursuit)) => {
+                State::Renewing(Renewing { unit, member, credential, pursuit, agenda })
+            }
+        };
+        (state, effects, verdict)
+    }
+
+    /// When something is due.
+    pub(super) fn wake_at(&self, config: &Config, now: Moment) -> Option<Monotonic> {
+        let link = &self.unit.link;
+        if self.member.pending.is_some() {
+            return (!link.in_flight).then_some(link.retry_at);
+        }
+        let order = match &self.pursuit {
+            Some(pursuit) if !pursuit.ordered => Some(now.monotonic),
+            Some(_) => None,
+            None => self.order_at(now),
+        };
+        let due = order.map_or(self.agenda.poll_at, |at| at.min(self.agenda.poll_at));
+        let due = due.max(link.retry_at);
+        let ready = self.unit.is_ready(config.hq_trusted);
+        Some(if ready { due } else { due.max(now.monotonic + SAMPLE_AGAIN) })
+    }
+}
+
+impl From<AwaitingCertificate> for Enrolled {
+    fn from(state: AwaitingCertificate) -> Self {
+        Self::new(state.unit, state.member, state.pursuit, None, state.agenda)
+    }
+}
+
+impl From<Serving> for Enrolled {
+    fn from(state: Serving) -> Self {
+        Self::new(state.unit, state.member, None, Some(state.credential), state.agenda)
+    }
+}
+
+impl From<Renewing> for Enrolled {
+    fn from(state: Renewing) -> Self {
+        let (pursuit, credential) = (Some(state.pursuit), Some(state.credential));
+        Self::new(state.unit, state.member, pursuit, credential, state.agenda)
+    }
+}
+
+fn continuity(config: &Config, member: &Member, generator: &mut Generator) -> Continuity {
+    let nonce = Nonce::new(generator.bytes(config.crypto));
+    Continuity { token: member.token.clone(), nonce }
+}
+
+/// Longest a state waits without looking around, should every timer be off.
+pub(super) const IDLE: Span = Span::from_hours(1);

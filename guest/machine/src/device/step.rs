@@ -1,0 +1,234 @@
+//! The one entry point of the device role.
+
+use alloc::vec::Vec;
+
+use super::agenda::{SAMPLE_AGAIN, jitter};
+use super::bootstrap::Outcome;
+use super::config::Config;
+use super::enrolled::{Enrolled, IDLE};
+use super::event::{Effect, Event, Reply, ReplyBody, Step, Verdict};
+use super::state::{Outbox, State, Unit};
+use crate::peer::{Endpoint, Failure};
+use crate::time::{Moment, Monotonic};
+use crate::types::ExchangeId;
+
+/// Takes one event. Total: every state takes every event, and says what it made of it.
+#[must_use]
+pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
+    let (mut state, mut effects, verdict) = match event {
+        Event::Resumed(records) => match state {
+            State::Loading(loading) => loading.resumed(config, records, now),
+            other => (other, Vec::new(), Verdict::Unexpected),
+        },
+        Event::Sampled { source, outcome } => {
+            let mut state = state;
+            let outcome = outcome.as_deref().map_err(Clone::clone);
+            state.entropy_mut().sampled(config.crypto, &source, outcome);
+            match state {
+                State::AwaitingEntropy(waiting) => waiting.go_on(config, now),
+                other => (other, Vec::new(), Verdict::Taken),
+            }
+        }
+        Event::NoiseDrawn(noise) => match state {
+            State::AwaitingContact(waiting) => waiting.noise_drawn(config, &noise, now),
+            other => (other, Vec::new(), Verdict::NoOp),
+        },
+        Event::TimerExpired => timer(config, state, now),
+        Event::Answered { exchange, reply } => answered(config, state, exchange, reply, now),
+        Event::Failed { exchange, failure } => failed(config, state, exchange, &failure, now),
+        Event::AddressesReported(addresses) => match state {
+            State::Loading(_) => (state, Vec::new(), Verdict::Unexpected),
+            mut state => {
+                if let Some(unit) = unit_mut(&mut state) {
+                    unit.addresses = addresses;
+                }
+                match enrolled(state) {
+                    Ok(enrolled) => enrolled.look(config, now),
+                    Err(state) => (state, Vec::new(), Verdict::Taken),
+                }
+            }
+        },
+        Event::ResetRequested => match enrolled(state) {
+            Ok(enrolled) => enrolled.reset(config, now),
+            Err(State::Enrolling(state)) => {
+                // HQ may know the key already, but the box never had its name.
+                super::state::AwaitingContact::fresh(state.unit, now)
+            }
+            Err(state) => (state, Vec::new(), Verdict::NoOp),
+        },
+        Event::RenewRequested => match enrolled(state) {
+            Ok(enrolled) => enrolled.renew(config, now),
+            Err(state) => (state, Vec::new(), Verdict::NoOp),
+        },
+        Event::CredentialRefused { version, reason } => match enrolled(state) {
+            Ok(enrolled) => enrolled.credential_refused(config, version, &reason, now),
+            Err(state) => (state, Vec::new(), Verdict::NoOp),
+        },
+    };
+    if let Some(unit) = unit_mut(&mut state) {
+        deliver(unit, now, &mut effects);
+    }
+    Step { state, effects, verdict }
+}
+
+impl State {
+    /// When the box must be called again at the latest, by the monotonic clock.
+    #[must_use]
+    pub fn wake_at(&self, config: &Config, now: Moment) -> Option<Monotonic> {
+        let own = match self.clone() {
+            State::Loading(_) => None,
+            State::AwaitingContact(state) => {
+                (!state.unit.link.in_flight).then_some(state.unit.link.retry_at)
+            }
+            State::AwaitingEntropy(_) => Some(now.monotonic + SAMPLE_AGAIN),
+            State::Enrolling(state) => {
+                let link = &state.unit.link;
+                let idle = state.pending.is_none() || !link.in_flight;
+                idle.then(|| match state.pending {
+                    Some(_) => link.retry_at,
+                    // Without a request it is the generator, or HQ's refusal, that is waited for.
+                    None => link.retry_at.max(now.monotonic + SAMPLE_AGAIN),
+                })
+            }
+            State::AwaitingCertificate(state) => Enrolled::from(state).wake_at(config, now),
+            State::Serving(state) => Enrolled::from(state).wake_at(config, now),
+            State::Renewing(state) => Enrolled::from(state).wake_at(config, now),
+        };
+        let outbox = self.unit().map(|unit| &unit.outbox).and_then(Outbox::wake_at);
+        let idle = now.monotonic + IDLE;
+        [own, outbox].into_iter().flatten().min().map(|at| at.min(idle))
+    }
+}
+
+impl Outbox {
+    fn wake_at(&self) -> Option<Monotonic> {
+        (!self.waiting.is_empty() && !self.link.in_flight).then_some(self.link.retry_at)
+    }
+}
+
+fn timer(config: &Config, state: State, now: Moment) -> Outcome {
+    match state {
+        State::Loading(_) => (state, Vec::new(), Verdict::Unexpected),
+        State::AwaitingContact(state) => state.timer(now),
+        State::AwaitingEntropy(state) => state.go_on(config, now),
+        State::Enrolling(state) => state.timer(config, now),
+        State::AwaitingCertificate(state) => Enrolled::from(state).look(config, now),
+        State::Serving(state) => Enrolled::from(state).look(config, now),
+        State::Renewing(state) => Enrolled::from(state).look(config, now),
+    }
+}
+
+fn answered(
+    config: &Config,
+    mut state: State,
+    exchange: ExchangeId,
+    reply: Reply,
+    now: Moment,
+) -> Outcome {
+    if let Some(outcome) = retired(&mut state, exchange, &reply) {
+        return (state, outcome, Verdict::Taken);
+    }
+    if state.pending().is_none_or(|pending| pending.exchange != exchange) {
+        return (state, Vec::new(), Verdict::NoOp);
+    }
+    match state {
+        State::Loading(_) | State::AwaitingEntropy(_) => (state, Vec::new(), Verdict::NoOp),
+        State::AwaitingContact(state) => state.answered(config, reply, now),
+        State::Enrolling(state) => state.answered(config, reply, now),
+        State::AwaitingCertificate(state) => Enrolled::from(state).answered(config, reply, now),
+        State::Serving(state) => Enrolled::from(state).answered(config, reply, now),
+        State::Renewing(state) => Enrolled::from(state).answered(config, reply, now),
+    }
+}
+
+fn failed(
+    config: &Config,
+    mut state: State,
+    exchange: ExchangeId,
+    failure: &Failure,
+    now: Moment,
+) -> Outcome {
+    if let Some(unit) = unit_mut(&mut state)
+        && unit.outbox.waiting.first().is_some_and(|first| first.pending.exchange == exchange)
+    {
+        let noise = jitter(config, unit);
+        unit.outbox.link.failed(config, failure, noise, now);
+        return (state, Vec::new(), Verdict::Taken);
+    }
+    if state.pending().is_none_or(|pending| pending.exchange != exchange) {
+        return (state, Vec::new(), Verdict::NoOp);
+    }
+    match state {
+        State::Loading(_) | State::AwaitingEntropy(_) => (state, Vec::new(), Verdict::NoOp),
+        State::AwaitingContact(state) => state.failed(config, failure, now),
+        State::Enrolling(state) => state.failed(config, failure, now),
+        State::AwaitingCertificate(state) => Enrolled::from(state).failed(config, failure, now),
+        State::Serving(state) => Enrolled::from(state).failed(config, failure, now),
+        State::Renewing(state) => Enrolled::from(state).failed(config, failure, now),
+    }
+}
+
+/// A retirement was delivered: HQ has taken it, or will never take it otherwise.
+fn retired(state: &mut State, exchange: ExchangeId, reply: &Reply) -> Option<Vec<Effect>> {
+    let outbox = &mut unit_mut(state)?.outbox;
+    let first = outbox.waiting.first()?;
+    if first.pending.exchange != exchange || first.pending.endpoint != Endpoint::Retire {
+        return None;
+    }
+    match &reply.body {
+        ReplyBody::Problem(problem) if super::bootstrap::repeats(problem.kind) => {
+            outbox.link.in_flight = false;
+            return Some(Vec::new());
+        }
+        ReplyBody::Problem(_)
+        | ReplyBody::Contact(_)
+        | ReplyBody::Enrol(_)
+        | ReplyBody::Order(_)
+        | ReplyBody::Poll(_)
+        | ReplyBody::Address(_)
+        | ReplyBody::Retire(_) => {}
+    }
+    outbox.waiting.remove(0);
+    outbox.link.succeeded();
+    Some(alloc::vec![Effect::PersistOutbox(outbox.waiting.clone())])
+}
+
+/// Sends the oldest retirement, one at a time.
+fn deliver(unit: &mut Unit, now: Moment, effects: &mut Vec<Effect>) {
+    let outbox = &mut unit.outbox;
+    let Some(first) = outbox.waiting.first() else {
+        return;
+    };
+    if outbox.link.is_due(now.monotonic) {
+        outbox.link.in_flight = true;
+        effects.push(Effect::Submit {
+            exchange: first.pending.exchange,
+            endpoint: first.pending.endpoint,
+            body: first.pending.body.clone(),
+        });
+    }
+}
+
+fn enrolled(state: State) -> Result<Enrolled, State> {
+    match state {
+        State::Loading(_)
+        | State::AwaitingContact(_)
+        | State::AwaitingEntropy(_)
+        | State::Enrolling(_) => Err(state),
+        State::AwaitingCertificate(state) => Ok(state.into()),
+        State::Serving(state) => Ok(state.into()),
+        State::Renewing(state) => Ok(state.into()),
+    }
+}
+
+fn unit_mut(state: &mut State) -> Option<&mut Unit> {
+    match state {
+        State::Loading(_) => None,
+        State::AwaitingContact(state) => Some(&mut state.unit),
+        State::AwaitingEntropy(state) => Some(&mut state.unit),
+        State::Enrolling(state) => Some(&mut state.unit),
+        State::AwaitingCertificate(state) => Some(&mut state.unit),
+        State::Serving(state) => Some(&mut state.unit),
+        State::Renewing(state) => Some(&mut state.unit),
+    }
+}

@@ -1,0 +1,482 @@
+//! JSON (RFC 8259), strictly: one object, no duplicate members, bounded depth, numbers that are
+//! unsigned integers.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::types::Malformed;
+
+/// A JSON value as far as the protocol uses them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Json {
+    /// `null`, `true`, `false`, and numbers that are no unsigned integer: nothing here reads them.
+    Other,
+    /// An unsigned integer.
+    Number(u64),
+    /// Text.
+    Text(String),
+    /// An array.
+    List(Vec<Self>),
+    /// An object.
+    Object(Object),
+}
+
+/// A JSON object without duplicate members. Unknown members are kept and ignored: boxes live long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object(BTreeMap<String, Json>);
+
+/// Why some bytes are not an object that the protocol understands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON, or not one object.
+    #[error("not a JSON object: {0}")]
+    Syntax(String),
+    /// A member stands twice in one object.
+    #[error("member {0:?} stands twice")]
+    DuplicateMember(String),
+    /// A member that must be there is not.
+    #[error("member {0:?} is missing")]
+    Missing(&'static str),
+    /// A member is there and is not what it must be.
+    #[error("member {member:?}: {source}")]
+    Member {
+        /// Its name.
+        member: &'static str,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+}
+
+impl Object {
+    /// Parses bytes.
+    ///
+    /// # Errors
+    ///
+    /// If they are not one JSON object without duplicate members, at most 8 levels deep.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let value = Seed { depth: 0 }.deserialize(&mut reader).map_err(syntax)?;
+        reader.end().map_err(syntax)?;
+        match value {
+            Json::Object(object) => Ok(object),
+            Json::Other | Json::Number(_) | Json::Text(_) | Json::List(_) => {
+                Err(JsonError::Syntax("the top level is no object".to_string()))
+            }
+        }
+    }
+
+    /// Writes the object, members in the order of their names, without white space.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = String::new();
+        write_object(&mut out, self);
+        out.into_bytes()
+    }
+
+    /// A member, whatever it is.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Json> {
+        self.0.get(name)
+    }
+
+    /// Text that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and no text.
+    pub fn optional_text(&self, name: &'static str) -> Result<Option<&str>, JsonError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Json::Text(text)) => Ok(Some(text)),
+            Some(Json::Other | Json::Number(_) | Json::List(_) | Json::Object(_)) => {
+                Err(wrong(name, "text"))
+            }
+        }
+    }
+
+    /// Text that must be there.
+    ///
+    /// # Errors
+    ///
+    /// If it is absent or no text.
+    pub fn text(&self, name: &'static str) -> Result<&str, JsonError> {
+        self.optional_text(name)?.ok_or(JsonError::Missing(name))
+    }
+
+    /// Text that must be there and parse.
+    ///
+    /// # Errors
+    ///
+    /// If it is absent, no text, or does not parse.
+    pub fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Malformed>,
+    ) -> Result<T, JsonError> {
+        parse(self.text(name)?).map_err(|source| JsonError::Member { member: name, source })
+    }
+
+    /// Text that may be absent and otherwise must parse.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and is no text or does not parse.
+    pub fn optional_parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, JsonError> {
+        match self.optional_text(name)? {
+            None => Ok(None),
+            Some(text) => {
+                parse(text).map(Some).map_err(|source| JsonError::Member { member: name, source })
+            }
+        }
+    }
+
+    /// Bytes in base64url that must be there.
+    ///
+    /// # Errors
+    ///
+    /// If they are absent or no base64url.
+    pub fn bytes(&self, name: &'static str) -> Result<Vec<u8>, JsonError> {
+        self.parsed(name, |text| {
+            super::base64url::decode(text)
+                .map_err(|_| Malformed::new("bytes", "base64url without padding", text))
+        })
+    }
+
+    /// A number that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and no unsigned integer.
+    pub fn optional_number(&self, name: &'static str) -> Result<Option<u64>, JsonError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Json::Number(number)) => Ok(Some(*number)),
+            Some(Json::Other | Json::Text(_) | Json::List(_) | Json::Object(_)) => {
+                Err(wrong(name, "an unsigned integer"))
+            }
+        }
+    }
+
+    /// A number that must be there.
+    ///
+    /// # Errors
+    ///
+    /// If it is absent or no unsigned integer.
+    pub fn number(&self, name: &'static str) -> Result<u64, JsonError> {
+        self.optional_number(name)?.ok_or(JsonError::Missing(name))
+    }
+
+    /// An object that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and no object.
+    pub fn optional_object(&self, name: &'static str) -> Result<Option<&Self>, JsonError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Json::Object(object)) => Ok(Some(object)),
+            Some(Json::Other | Json::Text(_) | Json::List(_) | Json::Number(_)) => {
+                Err(wrong(name, "an object"))
+            }
+        }
+    }
+
+    /// An object that must be there.
+    ///
+    /// # Errors
+    ///
+    /// If it is absent or no object.
+    pub fn object(&self, name: &'static str) -> Result<&Self, JsonError> {
+        self.optional_object(name)?.ok_or(JsonError::Missing(name))
+    }
+
+    /// A list of at most `max` texts, each of which must parse; an absent list is empty.
+    ///
+    /// # Errors
+    ///
+    /// If it is no list, is longer, or an element is no text or does not parse.
+    pub fn texts<T>(
+        &self,
+        name: &'static str,
+        max: usize,
+        mut parse: impl FnMut(&str) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, JsonError> {
+        let list = match self.0.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Json::List(list)) => list,
+            Some(Json::Other | Json::Text(_) | Json::Object(_) | Json::Number(_)) => {
+                return Err(wrong(name, "a list"));
+            }
+        };
+        if list.len() > max {
+            return Err(wrong(name, "a shorter list"));
+        }
+        let mut texts = Vec::with_capacity(list.len());
+        for element in list {
+            let Json::Text(text) = element else {
+                return Err(wrong(name, "a list of texts"));
+            };
+            texts.push(
+                parse(text).map_err(|source| JsonError::Member { member: name, source })?,
+            );
+        }
+        Ok(texts)
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Json) -> Self {
+        self.0.insert(name.to_string(), value);
+        self
+    }
+
+    /// Adds text.
+    #[must_use]
+    pub fn with_text(self, name: &str, text: impl fmt::Display) -> Self {
+        self.with(name, Json::Text(text.to_string()))
+    }
+
+    /// Adds text if there is any.
+    #[must_use]
+    pub fn with_some_text(self, name: &str, text: Option<impl fmt::Display>) -> Self {
+        match text {
+            Some(text) => self.with_text(name, text),
+            None => self,
+        }
+    }
+
+    /// Adds a number.
+    #[must_use]
+    pub fn with_number(self, name: &str, number: u64) -> Self {
+        self.with(name, Json::Number(number))
+    }
+
+    /// Adds bytes as base64url.
+    #[must_use]
+    pub fn with_bytes(self, name: &str, bytes: &[u8]) -> Self {
+        self.with(name, Json::Text(super::base64url::encode(bytes)))
+    }
+
+    /// Adds a list of texts.
+    #[must_use]
+    pub fn with_texts<T: fmt::Display>(
+        self,
+        name: &str,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let list = texts.into_iter().map(|text| Json::Text(text.to_string())).collect();
+        self.with(name, Json::List(list))
+    }
+}
+
+fn wrong(member: &'static str, expected: &'static str) -> JsonError {
+    JsonError::Member { member, source: Malformed::new("value", expected, "something else") }
+}
+
+/// Carries the name of a duplicate member through serde's error, which has only text.
+const DUPLICATE: &str = "duplicate member ";
+
+fn syntax(error: serde_json::Error) -> JsonError {
+    let text = error.to_string();
+    match text.strip_prefix(DUPLICATE) {
+        Some(rest) => {
+            let name = rest.split('\u{0}').next().unwrap_or(rest);
+            JsonError::DuplicateMember(name.chars().filter(|c| !c.is_control()).take(48).collect())
+        }
+        None => JsonError::Syntax(text),
+    }
+}
+
+struct Seed {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Json;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(D::Error::custom("nested too deeply"));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Other)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = seq.next_element_seed(Self { depth: self.depth + 1 })? {
+            list.push(element);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut object = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Self { depth: self.depth + 1 })?;
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(alloc::format!("{DUPLICATE}{name}\u{0}")));
+            }
+            object.insert(name, value);
+        }
+        Ok(Json::Object(Object(object)))
+    }
+}
+
+fn write_object(out: &mut String, object: &Object) {
+    out.push('{');
+    for (index, (name, value)) in object.0.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_text(out, name);
+        out.push(':');
+        write_json(out, value);
+    }
+    out.push('}');
+}
+
+fn write_json(out: &mut String, value: &Json) {
+    match value {
+        Json::Other => out.push_str("null"),
+        Json::Number(number) => out.push_str(&number.to_string()),
+        Json::Text(text) => write_text(out, text),
+        Json::List(list) => {
+            out.push('[');
+            for (index, element) in list.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json(out, element);
+            }
+            out.push(']');
+        }
+        Json::Object(object) => write_object(out, object),
+    }
+}
+
+fn write_text(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if u32::from(c) < 0x20 => {
+                out.push_str(&alloc::format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// Deepest nesting of a message; the protocol's own messages need five.
+const MAX_DEPTH: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused_by_name() {
+        let twice = JsonError::DuplicateMember("a".into());
+        assert_eq!(Object::parse(br#"{"a":1,"a":1}"#), Err(twice.clone()));
+        assert_eq!(Object::parse(br#"{"b":[{"a":1,"\u0061":2}]}"#), Err(twice));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for bytes in ["", "[]", "1", "\"a\"", "{} {}", "{", "{\"a\":}", "{'a':1}", "\u{feff}{}"] {
+            let error = Object::parse(bytes.as_bytes()).unwrap_err();
+            assert!(matches!(error, JsonError::Syntax(_)), "{bytes}: {error}");
+        }
+        let deep = alloc::format!("{}{}", "{\"a\":".repeat(9), "{}") + &"}".repeat(9);
+        assert!(Object::parse(deep.as_bytes()).unwrap_err().to_string().contains("deeply"));
+    }
+
+    #[test]
+    fn members_are_read_as_what_they_must_be() {
+        let object = Object::parse(br#"{"n":-1,"t":"x","l":["a",1],"f":1.5}"#).unwrap();
+        assert_eq!(object.number("x"), Err(JsonError::Missing("x")));
+        for error in [
+            object.number("n").unwrap_err(),
+            object.number("t").unwrap_err(),
+            object.number("f").unwrap_err(),
+            object.text("n").unwrap_err(),
+            object.texts("l", 2, |t| Ok(t.to_string())).unwrap_err(),
+            object.texts("l", 1, |t| Ok(t.to_string())).unwrap_err(),
+        ] {
+            assert!(matches!(error, JsonError::Member { .. }), "{error}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Json> {
+        let leaf = prop_oneof![
+            any::<u64>().prop_map(Json::Number),
+            any::<String>().prop_map(Json::Text),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Json::List),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|map| Json::Object(Object(map))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_as_it_was(
+            map in prop::collection::btree_map(any::<String>(), json(), 0..4)
+        ) {
+            let object = Object(map);
+            prop_assert_eq!(Object::parse(&object.to_bytes()), Ok(object));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Object::parse(&bytes);
+        }
+    }
+}

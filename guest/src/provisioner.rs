@@ -1,0 +1,159 @@
+//! The exported `provisioner`: one instance is one device.
+
+use std::cell::RefCell;
+
+use otscert_machine::crypto::SecretBytes;
+use otscert_machine::device::config::{Config, Credential};
+use otscert_machine::device::drive::{DriveError, Input};
+use otscert_machine::device::progress::Progress;
+use otscert_machine::device::Device;
+use otscert_machine::time::{Moment, Monotonic, Timestamp};
+use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText};
+use otscert_machine::wire::trust::Roots;
+
+use crate::bindings::exports::otscert::provision::provisioner as wit;
+use crate::bindings::otscert::provision::types;
+use crate::host::Imports;
+use crate::{CRYPTO, Component, convert};
+
+/// The device, and the last moment the host named.
+pub(crate) struct Started {
+    pub(crate) device: Device,
+    pub(crate) now: Option<Moment>,
+}
+
+thread_local! {
+    static STARTED: RefCell<Option<Started>> = const { RefCell::new(None) };
+}
+
+/// Calls back with the device, if `start` was called.
+pub(crate) fn with_started<T>(then: impl FnOnce(&mut Started) -> T) -> Option<T> {
+    STARTED.with_borrow_mut(|started| started.as_mut().map(then))
+}
+
+impl wit::Guest for Component {
+    fn start(config: wit::Config) -> Result<(), wit::Error> {
+        if with_started(|_| ()).is_some() {
+            return Err(wit::Error::NotStarted);
+        }
+        let config = parse_config(config).map_err(|error| bad_config(&error))?;
+        let device = Device::new(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
+        STARTED.set(Some(Started { device, now: None }));
+        Ok(())
+    }
+
+    fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Progress, wit::Error> {
+        let now = convert::moment(now);
+        let input = parse_input(input)
+            .map_err(|error| wit::Error::Other(format!("the host's input: {error}")))?;
+        let progress = with_started(|started| {
+            started.now = Some(now);
+            started.device.advance(&mut Imports, now, input)
+        });
+        match progress.ok_or(wit::Error::NotStarted)? {
+            Ok(progress) => Ok(write_progress(progress)),
+            Err(error) => Err(write_error(&error)),
+        }
+    }
+
+    fn credential() -> Option<wit::CredentialPair> {
+        let pair = with_started(|started| started.device.credential()).flatten()?;
+        Some(wit::CredentialPair {
+            version: pair.version,
+            private_key: pair.private_key.expose().to_vec(),
+            chain: pair.chain,
+        })
+    }
+
+    fn derive(context: String) -> Result<Vec<u8>, wit::Error> {
+        let derived = with_started(|started| started.device.derive(&context));
+        match derived.ok_or(wit::Error::NotStarted)? {
+            Ok(secret) => Ok(secret.expose().to_vec()),
+            Err(error) => Err(write_error(&error)),
+        }
+    }
+}
+
+fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
+    let roots = config.roots.into_iter().map(|root| {
+        let wrong = |root: Vec<u8>| Malformed::new("root", "32 bytes", root.len());
+        root.try_into().map(Ed25519Public::new).map_err(wrong)
+    });
+    Ok(Config {
+        crypto: &CRYPTO,
+        roots: Roots { hq_id: config.hq_id, keys: roots.collect::<Result<_, _>>()? },
+        model: ShortText::parse("model", &config.model)?,
+        firmware: ShortText::parse("firmware", &config.firmware)?,
+        build_time: Timestamp::from_millis(config.build_time_ms),
+        personal: config.personal,
+        credential: match config.credential {
+            wit::Credential::Open => Credential::Open,
+            wit::Credential::ClaimCode(code) => {
+                Credential::ClaimCode(SecretBytes::new(code.into_bytes()))
+            }
+            wit::Credential::UnitSecret(unit) => Credential::UnitSecret {
+                serial: ShortText::parse("serial", &unit.serial)?,
+                epoch: unit.epoch,
+                secret: SecretBytes::new(unit.secret),
+            },
+        },
+        hq_trusted: config.hq_trusted,
+    })
+}
+
+fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
+    Ok(match input {
+        wit::Input::Resumed(generation) => Input::Resumed(generation),
+        wit::Input::Woke => Input::Woke,
+        wit::Input::Answered(answered) => Input::Answered {
+            exchange: convert::exchange(&answered.exchange),
+            answer: convert::answer(answered.answer)?,
+        },
+        wit::Input::Addresses(addresses) => {
+            let parse = |text: &String| {
+                text.parse().map_err(|_| Malformed::new("address", "an IP address", text))
+            };
+            let parsed: Result<_, _> = addresses.iter().take(MAX_ADDRESSES).map(parse).collect();
+            Input::Addresses(parsed?)
+        }
+        wit::Input::Reset => Input::Reset,
+        wit::Input::Renew => Input::Renew,
+        wit::Input::CredentialRefused(refusal) => Input::CredentialRefused {
+            version: refusal.version,
+            reason: refusal.reason,
+        },
+    })
+}
+
+fn write_progress(progress: Progress) -> wit::Progress {
+    wit::Progress {
+        state: progress.state.into(),
+        reason: progress.reason,
+        wake_at_ms: progress.wake_at.map(Monotonic::millis),
+        credential_version: progress.credential_version,
+        device_id: progress.device.map(|device| device.to_string()),
+        names: progress.names.iter().map(ToString::to_string).collect(),
+        mode: progress.mode.map(|mode| match mode {
+            NameMode::Address => wit::NameMode::Address,
+            NameMode::Word => wit::NameMode::Word,
+        }),
+        not_after_ms: progress.not_after.map(Timestamp::millis),
+        grade: progress.grade.to_string(),
+        time_ms: progress.time.map(Timestamp::millis),
+        busy: progress.busy,
+    }
+}
+
+fn write_error(error: &DriveError) -> wit::Error {
+    match error {
+        DriveError::NotResumed => wit::Error::NotStarted,
+        DriveError::NotReady => wit::Error::NotReady,
+        DriveError::Host(_) | DriveError::Record { .. } => wit::Error::Storage(error.to_string()),
+    }
+}
+
+fn bad_config(error: &Malformed) -> wit::Error {
+    wit::Error::BadConfig(error.to_string())
+}
+
+const MAX_ADDRESSES: usize = otscert_machine::wire::message::MAX_ADDRESSES;
