@@ -1,0 +1,291 @@
+//! What counts, against whom.
+//!
+//! There is no "enough entropy", only enough against somebody. So the ledger holds, per source and
+//! per class of adversary, how many bits of the source that adversary must guess. Sources that
+//! feed each other (one family) count once, with the larger; families add up.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::source::{Source, SourceId, SourceKind};
+
+/// Who might compute this box's keys (docs/THREATS.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Class {
+    /// S: has the same image, and units of the same kind.
+    Sibling,
+    /// N: records all traffic between the box's router and HQ.
+    Recorder,
+    /// A: the same, and changes it.
+    Active,
+    /// H: HQ itself, its staff, its leaked database.
+    Hq,
+    /// L: has seen the label.
+    Label,
+    /// W: a recorder inside the owner's network during set-up.
+    Lan,
+}
+
+impl Class {
+    /// Every class, in the order of [`Credit`]'s bits.
+    pub const ALL: [Self; CLASSES] = [
+        Self::Sibling,
+        Self::Recorder,
+        Self::Active,
+        Self::Hq,
+        Self::Label,
+        Self::Lan,
+    ];
+
+    /// Its letter in reports.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Sibling => 'S',
+            Self::Recorder => 'N',
+            Self::Active => 'A',
+            Self::Hq => 'H',
+            Self::Label => 'L',
+            Self::Lan => 'W',
+        }
+    }
+}
+
+/// Bits that each class must guess, in the order of [`Class::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bits([u16; CLASSES]);
+
+impl Bits {
+    /// The same against every class.
+    #[must_use]
+    pub const fn against_all(bits: u16) -> Self {
+        Self([bits; CLASSES])
+    }
+
+    /// Against one class only.
+    #[must_use]
+    pub const fn against(class: Class, bits: u16) -> Self {
+        let mut all = [0; CLASSES];
+        all[class as usize] = bits;
+        Self(all)
+    }
+
+    /// Against this class.
+    #[must_use]
+    pub const fn of(&self, class: Class) -> u16 {
+        self.0[class as usize]
+    }
+
+    fn zip(self, other: Self, join: impl Fn(u16, u16) -> u16) -> Self {
+        Self(core::array::from_fn(|i| join(self.0[i], other.0[i])))
+    }
+}
+
+/// A credit: bits, and what sort of bits they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credit {
+    /// Bits of uniform secrets: seeds, generators.
+    pub uniform: Bits,
+    /// Bits of noise, which carry a double margin.
+    pub noise: Bits,
+}
+
+impl Credit {
+    /// Uniform bits.
+    #[must_use]
+    pub const fn uniform(bits: Bits) -> Self {
+        Self {
+            uniform: bits,
+            noise: Bits([0; CLASSES]),
+        }
+    }
+
+    fn zip(self, other: Self, join: impl Fn(u16, u16) -> u16) -> Self {
+        Self {
+            uniform: self.uniform.zip(other.uniform, &join),
+            noise: self.noise.zip(other.noise, &join),
+        }
+    }
+}
+
+/// Whom the generator's state holds against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Grade {
+    /// Nobody.
+    D,
+    /// Siblings only.
+    C,
+    /// Everybody but HQ.
+    B,
+    /// Everybody.
+    A,
+}
+
+impl Grade {
+    /// Its letter.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::A => 'A',
+            Self::B => 'B',
+            Self::C => 'C',
+            Self::D => 'D',
+        }
+    }
+
+    /// What it means, for people.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::A => "Keys of this box cannot be guessed by anybody.",
+            Self::B => {
+                "Keys of this box cannot be guessed by strangers, but its maker's HQ could compute \
+                 them; it makes new ones when it has randomness of its own."
+            }
+            Self::C => {
+                "This box differs from others of its kind, but whoever records its traffic could \
+                 compute keys made on it; it makes none yet."
+            }
+            Self::D => {
+                "This box has no randomness yet: keys made on it would be the same on every box of \
+                 its kind; it makes none yet."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.letter())
+    }
+}
+
+/// The credits of all sources.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<SourceId, Entry>,
+    /// HQ's seed is no source of the host's.
+    hq_seed: Credit,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    family: String,
+    credit: Credit,
+}
+
+impl Ledger {
+    /// Adds what one sample of a source brought, up to [`MOST_PER_SOURCE`] in all.
+    pub fn add(&mut self, source: &Source, credit: Credit) {
+        let entry = self.entries.entry(source.id).or_insert_with(|| Entry {
+            family: family(source),
+            credit: Credit::default(),
+        });
+        entry.credit = entry.credit.zip(credit, |had, more| {
+            had.saturating_add(more).min(MOST_PER_SOURCE)
+        });
+    }
+
+    /// Adds a seed that HQ signed: worth 256 bits against siblings, and nothing against who
+    /// recorded it or against HQ. A second one from the same HQ adds nothing.
+    pub fn add_hq_seed(&mut self) {
+        self.hq_seed = Credit::uniform(Bits::against(Class::Sibling, MOST_PER_SOURCE));
+    }
+
+    /// Takes back everything that a source was credited with.
+    pub fn strike(&mut self, source: SourceId) {
+        self.entries.remove(&source);
+    }
+
+    /// What a source is credited with.
+    #[must_use]
+    pub fn of(&self, source: SourceId) -> Credit {
+        self.entries
+            .get(&source)
+            .map_or_else(Credit::default, |entry| entry.credit)
+    }
+
+    /// What all sources together are credited with: the largest of each family, added up.
+    #[must_use]
+    pub fn total(&self) -> Credit {
+        let mut families: BTreeMap<&str, Credit> = BTreeMap::new();
+        for entry in self.entries.values() {
+            let largest = families.entry(&entry.family).or_default();
+            *largest = largest.zip(entry.credit, u16::max);
+        }
+        families.values().fold(self.hq_seed, |sum, credit| {
+            sum.zip(*credit, u16::saturating_add)
+        })
+    }
+
+    /// Whether a class is met: 128 bits of uniform secrets, or 256 bits in all.
+    #[must_use]
+    pub fn meets(&self, class: Class) -> bool {
+        let total = self.total();
+        let (uniform, noise) = (total.uniform.of(class), total.noise.of(class));
+        uniform >= ENOUGH_UNIFORM || uniform.saturating_add(noise) >= ENOUGH_IN_ALL
+    }
+
+    /// The grade.
+    #[must_use]
+    pub fn grade(&self) -> Grade {
+        if !self.meets(Class::Sibling) {
+            Grade::D
+        } else if !(self.meets(Class::Recorder) && self.meets(Class::Active)) {
+            Grade::C
+        } else if !self.meets(Class::Hq) {
+            Grade::B
+        } else {
+            Grade::A
+        }
+    }
+
+    /// Whether this may be put into a generator that has given output: something, and against no
+    /// class a little. Whoever knows the generator's state could follow it through small additions
+    /// with output in between (Ferguson and Schneier, Fortuna).
+    #[must_use]
+    pub fn is_batch(&self) -> bool {
+        let total = self.total();
+        let bits = |class| {
+            total
+                .uniform
+                .of(class)
+                .saturating_add(total.noise.of(class))
+        };
+        Class::ALL.into_iter().any(|class| bits(class) > 0)
+            && Class::ALL
+                .into_iter()
+                .all(|class| bits(class) == 0 || self.meets(class))
+    }
+}
+
+/// The family a source counts in. Hardware and operating system feed each other whatever the host
+/// says; to count them once costs nothing, since each alone is enough.
+fn family(source: &Source) -> String {
+    match source.kind {
+        SourceKind::Hardware | SourceKind::System => String::from(SYSTEM_FAMILY),
+        SourceKind::Jitter
+        | SourceKind::SavedSeed
+        | SourceKind::UnitSecret
+        | SourceKind::Label
+        | SourceKind::RemoteSeed
+        | SourceKind::Companion
+        | SourceKind::UserTiming
+        | SourceKind::Personal => source.family.clone(),
+    }
+}
+
+/// The rules of this file; stands in reports, so that a grade can be judged years later.
+pub const LEDGER_VERSION: u8 = 1;
+/// The most that one source is credited with.
+pub const MOST_PER_SOURCE: u16 = 256;
+/// Bits of uniform secrets that meet a class.
+pub const ENOUGH_UNIFORM: u16 = 128;
+/// Bits of whatever sort that meet a class.
+pub const ENOUGH_IN_ALL: u16 = 256;
+
+const CLASSES: usize = 6;
+const SYSTEM_FAMILY: &str = "system";
