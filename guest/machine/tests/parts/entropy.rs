@@ -220,6 +220,62 @@ fn a_source_that_recovers_makes_a_generator_unlike_the_one_before() {
 }
 
 #[test]
+fn a_struck_source_leaves_no_output_behind_that_comes_again() {
+    let (system, hardware) = (
+        source(1, SourceKind::System),
+        source(2, SourceKind::Hardware),
+    );
+    let mut entropy = start();
+    entropy.sampled(&RustCrypto, &system, Ok(&sample(1)));
+    entropy.sampled(&RustCrypto, &hardware, Ok(&sample(2)));
+    let before = entropy
+        .ready(&RustCrypto, false)
+        .unwrap()
+        .bytes::<32>(&RustCrypto);
+    // Nothing is mixed here, and the hardware keeps the grade.
+    entropy.sampled(
+        &RustCrypto,
+        &system,
+        Err(SampleError::Unhealthy(String::new())),
+    );
+    let after = entropy
+        .ready(&RustCrypto, false)
+        .unwrap()
+        .bytes::<32>(&RustCrypto);
+    assert_ne!(before, after);
+}
+
+#[test]
+fn after_a_fault_the_generator_stands_on_everything_that_still_counts() {
+    let (system, hardware) = (
+        source(1, SourceKind::System),
+        source(2, SourceKind::Hardware),
+    );
+    let mut entropy = start();
+    entropy.sampled(&RustCrypto, &system, Ok(&sample(1)));
+    entropy.sampled(&RustCrypto, &hardware, Ok(&sample(2)[..8]));
+    let _ = entropy
+        .ready(&RustCrypto, false)
+        .unwrap()
+        .bytes::<32>(&RustCrypto);
+    entropy.sampled(
+        &RustCrypto,
+        &system,
+        Err(SampleError::Unhealthy(String::new())),
+    );
+    // The second half of the 128 bits is too small a batch for a generator that has given output.
+    let output = |half: &[u8]| {
+        let mut entropy = entropy.clone();
+        entropy.sampled(&RustCrypto, &hardware, Ok(half));
+        entropy
+            .ready(&RustCrypto, false)
+            .unwrap()
+            .bytes::<32>(&RustCrypto)
+    };
+    assert_ne!(output(&sample(3)[..8]), output(&sample(4)[..8]));
+}
+
+#[test]
 fn the_fault_of_a_source_that_counts_nothing_leaves_the_generator_alone() {
     let system = source(1, SourceKind::System);
     let jitter = source(2, SourceKind::Jitter);

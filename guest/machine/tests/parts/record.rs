@@ -87,6 +87,14 @@ fn what_is_no_record_of_this_kind_and_version_is_refused_by_its_name() {
         RecordError::Checksum { kind: Device }
     );
 
+    let (expected, got) = (good.len(), good.len() + 1);
+    let trailing = RecordError::Truncated {
+        kind: Device,
+        expected,
+        got,
+    };
+    assert_eq!(open(&[&good[..], &[0]].concat()), trailing);
+
     let body = record::seal(Device, &1u8, &RustCrypto);
     assert!(matches!(
         open(&body),
