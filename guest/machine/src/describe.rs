@@ -43,7 +43,10 @@ pub fn record(crypto: &dyn Crypto, key: &str, bytes: &[u8]) -> Result<String, St
         | RecordKind::HqKey
         | RecordKind::HqName
         | RecordKind::HqTlsKey
-        | RecordKind::HqOwn => crate::hq::describe(crypto, kind, bytes).map_err(opened)?,
+        | RecordKind::HqAnswer
+        | RecordKind::HqChain
+        | RecordKind::HqSignature
+        | RecordKind::HqOwn => String::new(),
     };
     let object = Object::default()
         .with_text("key", key)

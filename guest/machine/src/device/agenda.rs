@@ -52,12 +52,6 @@ impl Link {
         self.retry_at = now.monotonic + backoff::no_sooner_than(span, failure.retry_after);
         self.trouble = Some(crate::wire::message::for_people(&failure.detail));
     }
-
-    /// Nothing goes out for that long.
-    pub(super) fn hold(&mut self, span: Span, now: Moment) {
-        self.in_flight = false;
-        self.retry_at = now.monotonic + span;
-    }
 }
 
 /// The moment inside the window at which this box renews: the same for one certificate on one box,

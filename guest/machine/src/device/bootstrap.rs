@@ -12,6 +12,7 @@ use super::records::{Identity, Member, Pending, Phase};
 use super::state::{
     AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
 };
+use crate::backoff::{self, Policy};
 use crate::crypto::SecretBytes;
 use crate::entropy::{Entropy, SourceState};
 use crate::peer::{Endpoint, Failure};
@@ -32,6 +33,10 @@ impl Loading {
             records.device.as_ref().map_or((0, 0, config.build_time, 0), |record| {
                 (record.boot_count, record.exchanges, record.floor, record.epoch)
             });
+        // A farewell may have been stored without the count that its number came from; a number is
+        // never used twice, or the host would take the next request for a repeat of the farewell.
+        let said = records.outbox.iter().map(|retirement| retirement.pending.exchange.number());
+        let exchanges = said.fold(exchanges, u64::max);
         let unit = Unit {
             entropy: self.entropy,
             clock: Clock::new(floor.max(config.build_time), epoch),
@@ -99,7 +104,7 @@ impl AwaitingContact {
             ReplyBody::Problem(problem) => {
                 // The next contact is a new one: nothing in it could have been kept.
                 self.pending = None;
-                refuse(&mut self.unit, &problem, now);
+                refuse(config, &mut self.unit, &problem, now);
                 let record = self.unit.record(Phase::Fresh(None));
                 let effects = alloc::vec![Effect::Persist(record)];
                 (State::AwaitingContact(self), effects, Verdict::Taken)
@@ -180,11 +185,11 @@ impl Enrolling {
             }
             ReplyBody::Problem(problem) => {
                 if repeats(problem.kind) {
-                    hold_for(&mut self.unit, &problem, now);
+                    hold_for(config, &mut self.unit, &problem, now);
                     return (State::Enrolling(self), Vec::new(), Verdict::Taken);
                 }
                 self.pending = None;
-                refuse(&mut self.unit, &problem, now);
+                refuse(config, &mut self.unit, &problem, now);
                 self.begin(config, now)
             }
             ReplyBody::Order(_)
@@ -301,19 +306,24 @@ pub(super) const fn repeats(kind: Option<ProblemKind>) -> bool {
 }
 
 /// HQ has not looked at the request: it goes out again, unchanged, when HQ said.
-pub(super) fn hold_for(unit: &mut Unit, problem: &Problem, now: Moment) {
-    unit.link.trouble = Some(sentence(problem));
-    unit.link.hold(problem.retry_after.unwrap_or(RETRY_BUSY).max(MIN_HOLD), now);
+pub(super) fn hold_for(config: &Config, unit: &mut Unit, problem: &Problem, now: Moment) {
+    let span = backoff::delay(unit.link.attempt, Policy::Hq, jitter(config, unit));
+    unit.link = Link {
+        in_flight: false,
+        attempt: unit.link.attempt.saturating_add(1),
+        retry_at: now.monotonic + backoff::no_sooner_than(span, problem.retry_after),
+        trouble: Some(sentence(problem)),
+    };
 }
 
 /// HQ refused the request: how long until the next, new one.
-pub(super) fn refuse(unit: &mut Unit, problem: &Problem, now: Moment) {
-    let attempt = unit.link.attempt.saturating_add(1);
+pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: Moment) {
+    let attempt = unit.link.attempt;
     let span = match problem.kind {
         // The first retry comes at once; after that something is wrong on one side.
-        Some(ProblemKind::StaleNonce) if attempt == 1 => Span::ZERO,
+        Some(ProblemKind::StaleNonce) if attempt == 0 => Span::ZERO,
         Some(ProblemKind::StaleNonce | ProblemKind::RateLimited | ProblemKind::Unavailable) => {
-            RETRY_BUSY
+            backoff::delay(attempt, Policy::Hq, jitter(config, unit))
         }
         Some(
             ProblemKind::AlreadyEnrolled
@@ -348,7 +358,7 @@ pub(super) fn refuse(unit: &mut Unit, problem: &Problem, now: Moment) {
     };
     unit.link = Link {
         in_flight: false,
-        attempt,
+        attempt: attempt.saturating_add(1),
         retry_at: now.monotonic + problem.retry_after.unwrap_or(span).min(AFTER_FINAL_REFUSAL),
         trouble: Some(sentence(problem)),
     };
@@ -407,8 +417,3 @@ fn credential(
         }
     }
 }
-
-/// When HQ is busy and does not say for how long.
-const RETRY_BUSY: Span = Span::from_seconds(30);
-/// HQ is never asked again sooner than this after it was busy.
-const MIN_HOLD: Span = Span::from_millis(500);

@@ -354,15 +354,15 @@ impl Enrolled {
         now: Moment,
     ) {
         if repeats(problem.kind) {
-            hold_for(&mut self.unit, problem, now);
+            hold_for(config, &mut self.unit, problem, now);
             return;
         }
         self.member.pending = None;
         self.dirty = true;
-        refuse(&mut self.unit, problem, now);
+        refuse(config, &mut self.unit, problem, now);
         self.agenda.reason = sentence(problem);
         match problem.kind {
-            Some(ProblemKind::UnknownDevice) => {
+            Some(ProblemKind::UnknownDevice) if !self.member.reinstating => {
                 self.member.reinstating = true;
                 self.unit.link.retry_at = now.monotonic;
             }

@@ -44,5 +44,3 @@ pub use self::event::{Effect, Event, Step};
 pub use self::state::State;
 pub use self::step::step;
 
-#[cfg(test)]
-mod tests;
