@@ -1,0 +1,9 @@
+DROP TABLE counter;
+DROP TABLE meta;
+DROP TABLE quota_deferral;
+DROP TABLE quota_charge;
+DROP TABLE dns_record;
+DROP TABLE history;
+DROP TABLE summary;
+DROP TABLE outbox;
+DROP TABLE record;

@@ -1,0 +1,164 @@
+//! What the operator decided, as the registrar is opened with it.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+use crate::bindings::exports::otscert::provision::registrar as wit;
+
+/// A key of 32 bytes that never leaves HQ.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey([u8; 32]);
+
+impl SecretKey {
+    /// A key from its bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes, for whoever has to use it.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(redacted)")
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// The registrar's config, `registrar.config` of the contract.
+#[derive(Debug, Clone)]
+pub struct RegistrarConfig {
+    /// HQ's id: the `aud` of every message.
+    pub hq_id: String,
+    /// The device zone, without the final dot.
+    pub zone: String,
+    /// Seed of the delegated Ed25519 protocol key.
+    pub signing_seed: SecretKey,
+    /// The delegation of that key, as the root signed it (flattened JWS, JSON).
+    pub delegation: Vec<u8>,
+    /// Key for continuity tokens and contact nonces.
+    pub token_key: SecretKey,
+    /// Roots, as in the image: Ed25519 public keys.
+    pub roots: Vec<[u8; 32]>,
+    /// The models this HQ serves; `*` as the name is the fallback.
+    pub models: Vec<Model>,
+    /// CAs in the order of preference.
+    pub cas: Vec<CaRule>,
+    /// Names for HQ's own public certificate; empty: none.
+    pub own_names: Vec<String>,
+    /// Loopback addresses are LAN addresses: for a demo on one machine.
+    pub danger_loopback: bool,
+}
+
+/// A kind of box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// As devices send it, or `*`.
+    pub name: String,
+    /// How its names are used.
+    pub mode: NameMode,
+    /// Who may have a name.
+    pub admission: Admission,
+    /// Name of the CA to use, if not the first.
+    pub ca: Option<String>,
+}
+
+/// How a device's names are used (DESIGN 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameMode {
+    /// Wildcard below a random label.
+    Address,
+    /// Two words.
+    Word,
+}
+
+/// Who may have a name (DESIGN 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Trust on first use.
+    Open,
+    /// Nobody, for now.
+    Closed,
+}
+
+/// A CA as the rules need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaRule {
+    /// Its name in HQ's config.
+    pub name: String,
+    /// Profile to ask for, where the CA has profiles.
+    pub profile: Option<String>,
+    /// The CA answers RFC 9773.
+    pub ari: bool,
+}
+
+impl RegistrarConfig {
+    /// For the guest. Whoever calls it wipes the two keys after use ([`wipe`]).
+    pub(super) fn to_guest(&self) -> wit::Config {
+        wit::Config {
+            hq_id: self.hq_id.clone(),
+            zone: self.zone.clone(),
+            signing_seed: self.signing_seed.expose().to_vec(),
+            delegation: self.delegation.clone(),
+            token_key: self.token_key.expose().to_vec(),
+            roots: self.roots.iter().map(|root| root.to_vec()).collect(),
+            models: self
+                .models
+                .iter()
+                .map(|model| wit::Model {
+                    name: model.name.clone(),
+                    mode: match model.mode {
+                        NameMode::Address => wit::NameMode::Address,
+                        NameMode::Word => wit::NameMode::Word,
+                    },
+                    admission: match model.admission {
+                        Admission::Open => wit::Admission::Open,
+                        Admission::Closed => wit::Admission::Closed,
+                    },
+                    ca: model.ca.clone(),
+                })
+                .collect(),
+            cas: self
+                .cas
+                .iter()
+                .map(|ca| wit::Ca {
+                    name: ca.name.clone(),
+                    profile: ca.profile.clone(),
+                    ari: ca.ari,
+                })
+                .collect(),
+            own_names: self.own_names.clone(),
+            danger_loopback: self.danger_loopback,
+        }
+    }
+}
+
+/// Wipes the keys of a config that the guest has had.
+pub(super) fn wipe(config: &mut wit::Config) {
+    config.signing_seed.zeroize();
+    config.token_key.zeroize();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_key_is_not_printed() {
+        let key = SecretKey::from_bytes([0xab; 32]);
+        let text = format!("{key:?} {:?}", Some(&key));
+        assert!(!text.contains("171") && !text.contains("ab, "), "{text}");
+        assert_eq!(key.expose(), &[0xab; 32]);
+    }
+}
