@@ -215,40 +215,6 @@ impl Pebble {
         self.log().matches("Issued certificate serial").count()
     }
 
-    /// Stops the process as SIGSTOP does, so that it takes connections and does not answer.
-    /// [`Pebble::resume`] lets it go on.
-    ///
-    /// # Errors
-    ///
-    /// The signal could not be sent.
-    pub fn pause(&self) -> Result<(), PebbleError> {
-        self.signal("-STOP")
-    }
-
-    /// Lets a paused process go on.
-    ///
-    /// # Errors
-    ///
-    /// The signal could not be sent.
-    pub fn resume(&self) -> Result<(), PebbleError> {
-        self.signal("-CONT")
-    }
-
-    fn signal(&self, signal: &str) -> Result<(), PebbleError> {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        let failed = |source| PebbleError::Io {
-            attempt: "send a signal",
-            source,
-        };
-        if sent.map_err(failed)?.success() {
-            Ok(())
-        } else {
-            Err(failed(io::ErrorKind::Other.into()))
-        }
-    }
-
     async fn attempt(program: &Path, options: &PebbleOptions) -> Result<Self, PebbleError> {
         let failed = |attempt| move |source| PebbleError::Io { attempt, source };
         let folder = tempfile::tempdir().map_err(failed("make a folder"))?;

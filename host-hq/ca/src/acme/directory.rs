@@ -48,7 +48,7 @@ impl Directory {
         let reply = http
             .send(request)
             .await
-            .map_err(|fault| problem::fault(ca, fault))?;
+            .map_err(|fault| problem::fault(ca, fault, problem::Context::Other))?;
         parse(ca, url, &reply)
     }
 

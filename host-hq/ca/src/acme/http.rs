@@ -358,9 +358,11 @@ fn cause(error: &(dyn StdError + 'static)) -> Cause {
     for _ in 0..SOURCES_MAX {
         let Some(error) = next else { break };
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return match tls {
-                rustls::Error::InvalidCertificate(_) => Cause::Certificate,
-                _ => Cause::Protocol,
+            let certificate = matches!(tls, rustls::Error::InvalidCertificate(_));
+            return if certificate {
+                Cause::Certificate
+            } else {
+                Cause::Protocol
             };
         }
         if let Some(http) = error.downcast_ref::<hyper::Error>()

@@ -162,7 +162,7 @@ impl Signer<'_> {
         self.http
             .send(request)
             .await
-            .map_err(|fault| problem::fault(self.ca, fault))
+            .map_err(|fault| problem::fault(self.ca, fault, Context::Other))
     }
 
     fn not_understood(&self, url: &str, detail: &str) -> Stop {

@@ -49,6 +49,8 @@ pub struct AcmeCa {
     /// Locked while the CA is being connected to, so that one task does it.
     account: Mutex<AcmeAccount>,
     session: ArcSwapOption<Session>,
+    /// Apart from the session, since CAA records must not change while the CA is being asked.
+    account_url: ArcSwapOption<String>,
     in_flight: Semaphore,
 }
 
@@ -109,6 +111,7 @@ impl AcmeCa {
         };
         let directory = config.directory.as_str();
         let account = AcmeAccount::load_or_create(account_file, name, directory, master_key)?;
+        let account_url = account.url().map(|url| Arc::new(url.to_owned()));
         Ok(Self {
             name: name.to_owned(),
             config,
@@ -116,6 +119,7 @@ impl AcmeCa {
             transport: Transport::new(http),
             account: Mutex::new(account),
             session: ArcSwapOption::empty(),
+            account_url: ArcSwapOption::new(account_url),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
         })
     }
@@ -240,6 +244,7 @@ impl AcmeCa {
         let Some(id) = account.url() else {
             return Err(CaError::misconfigured(&self.name, "its account has no URL").into());
         };
+        self.account_url.store(Some(Arc::new(id.to_owned())));
         let key = PrivatePkcs8KeyDer::from(account.key().pkcs8());
         let account = Account::builder_with_http(Box::new(self.transport.clone()))
             .from_parts(id.to_owned(), key, url.to_owned())
@@ -314,9 +319,7 @@ impl CertificateAuthority for AcmeCa {
             Some(session) => session.directory.meta.caa_identities.clone(),
             None => Vec::new(),
         };
-        // Locked means: being registered at this moment.
-        let account = self.account.try_lock().ok();
-        let account_uri = account.and_then(|account| account.url().map(str::to_owned));
+        let account_uri = self.account_url.load_full().map(|url| url.as_ref().clone());
         CaaIdentity {
             issuers,
             account_uri,

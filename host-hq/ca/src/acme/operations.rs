@@ -76,19 +76,15 @@ impl AcmeCa {
             });
             context = Context::Replacing;
         }
-        let order = session
-            .account
-            .new_order(&order)
-            .await
-            .map_err(|error| match error {
-                // The order exists, but not as a replacement (RFC 9773 section 5): it stays pending,
-                // and a new one goes without.
-                Error::Other(other) if is_mismatch(&*other) => refusal(
-                    CaProblemKind::AlreadyReplaced,
-                    problem::printable(&other.to_string()),
-                ),
-                other => self.stop(other, context),
-            })?;
+        let order = session.account.new_order(&order).await.map_err(|error| {
+            // The order exists, but not as a replacement (RFC 9773 section 5): it stays pending,
+            // and a new one goes without.
+            if is_mismatch(&error) {
+                let detail = problem::printable(&error.to_string());
+                return refusal(CaProblemKind::AlreadyReplaced, detail);
+            }
+            self.stop(error, context)
+        })?;
         Ok(CaAnswer::Order(self.report(order)))
     }
 
@@ -213,7 +209,7 @@ impl AcmeCa {
             .body(Bytes::new())
             .map_err(|_| self.not_understood("`renewalInfo` in the directory is no URL"))?;
         let reply = self.transport.plain(request).await;
-        let reply = reply.map_err(|fault| problem::fault(&self.name, fault))?;
+        let reply = reply.map_err(|fault| problem::fault(&self.name, fault, Context::Known))?;
         if !reply.status.is_success() {
             return Err(problem::refusal(&reply, Context::Other));
         }
@@ -254,7 +250,7 @@ impl AcmeCa {
 
     async fn order(&self, session: &Session, order: &OrderRef) -> Result<Order, Stop> {
         let order = session.account.order(order.order.clone()).await;
-        order.map_err(|error| self.stop(error, Context::Other))
+        order.map_err(|error| self.stop(error, Context::Known))
     }
 
     async fn read_authorizations(&self, order: &mut Order) -> Result<Vec<Authorization>, Stop> {
@@ -267,13 +263,12 @@ impl AcmeCa {
                 return Err(self.too_many_authorizations());
             }
             // `identifier()` prints the wildcard; the TXT record's owner has none (section 8.4).
-            let name = match authorization.identifier().identifier {
-                Identifier::Dns(name) => name.clone(),
-                other => {
-                    let detail = format!("an authorization for {other:?}, which was not ordered");
-                    return Err(self.not_understood(&detail));
-                }
+            let Identifier::Dns(name) = authorization.identifier().identifier else {
+                let other = authorization.identifier();
+                let detail = format!("an authorization for {other}, which was not ordered");
+                return Err(self.not_understood(&detail));
             };
+            let name = name.clone();
             let state = match authorization.status {
                 AuthorizationStatus::Pending => AuthorizationState::Pending,
                 AuthorizationStatus::Valid => AuthorizationState::Valid,
@@ -363,7 +358,7 @@ impl AcmeCa {
                 Stop::Problem(problem::reduce(&document, status, retry_after, context))
             }
             Error::Other(other) => match other.downcast::<HttpFault>() {
-                Ok(fault) => problem::fault(&self.name, *fault),
+                Ok(fault) => problem::fault(&self.name, *fault, context),
                 Err(other) => self.not_acme("instant-acme refused the answer", Some(other)),
             },
             Error::Json(error) => match last {
@@ -380,7 +375,12 @@ impl AcmeCa {
             Error::Crypto | Error::KeyRejected => {
                 CaError::misconfigured(&self.name, "its account key does not sign").into()
             }
-            other => self.not_acme("the exchange cannot be made", Some(other.into())),
+            // `_`: the library may grow others.
+            other @ (Error::Http(_)
+            | Error::Hyper(_)
+            | Error::InvalidUri(_)
+            | Error::Timeout(_)
+            | _) => self.not_acme("the exchange cannot be made", Some(other.into())),
         }
     }
 
@@ -436,8 +436,11 @@ fn failure(document: Option<&Problem>) -> CaProblem {
     }
 }
 
-fn is_mismatch(error: &(dyn std::error::Error + 'static)) -> bool {
-    !error.is::<HttpFault>() && error.to_string().starts_with("replaces field mismatch")
+fn is_mismatch(error: &Error) -> bool {
+    let Error::Other(other) = error else {
+        return false;
+    };
+    !other.is::<HttpFault>() && other.to_string().starts_with("replaces field mismatch")
 }
 
 fn expires(body: &[u8]) -> Option<u64> {

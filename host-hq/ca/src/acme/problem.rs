@@ -19,6 +19,8 @@ pub(crate) enum Context {
     Validation,
     /// `finalize`.
     Finalize,
+    /// Something whose URL the CA gave out: an order, a certificate.
+    Known,
     /// Everything else.
     Other,
 }
@@ -60,7 +62,7 @@ pub(crate) fn refusal(reply: &Reply, context: Context) -> Stop {
 
 /// Turns a fault into what the machine hears: an answer of a machine before the CA is the CA's
 /// refusal if it says "later", everything else is no answer.
-pub(crate) fn fault(ca: &str, fault: HttpFault) -> Stop {
+pub(crate) fn fault(ca: &str, fault: HttpFault, context: Context) -> Stop {
     let HttpFault { url, kind } = fault;
     let ca = ca.to_owned();
     Stop::Error(match kind {
@@ -90,15 +92,18 @@ pub(crate) fn fault(ca: &str, fault: HttpFault) -> Stop {
             excerpt,
             retry_after,
         } => {
-            let later = if status == StatusCode::TOO_MANY_REQUESTS {
+            let answer = if status == StatusCode::TOO_MANY_REQUESTS {
                 Some(CaProblemKind::RateLimited)
             } else if status.is_server_error() {
                 Some(CaProblemKind::Transient)
+            } else if context == Context::Known && is_gone(status) {
+                // Pebble says so without a body.
+                Some(CaProblemKind::NotFound)
             } else {
                 None
             };
             let said = format!("HTTP {status} with {content} and no problem document: {excerpt}");
-            if let Some(kind) = later {
+            if let Some(kind) = answer {
                 return Stop::Problem(CaProblem {
                     kind,
                     detail: format!("{url}: {said}"),
@@ -147,12 +152,18 @@ fn kind(problem: &Problem, status: Option<StatusCode>, context: Context) -> CaPr
             .and_then(|first| first.r#type.as_deref()?.strip_prefix(ERROR_URN)),
         other => other,
     };
-    let gone = status.is_some_and(|s| s == StatusCode::NOT_FOUND || s == StatusCode::GONE);
+    let gone = status.is_some_and(is_gone);
+    let said = problem.detail.as_deref().unwrap_or_default();
     match (short.unwrap_or_default(), context) {
         ("alreadyReplaced", _) => CaProblemKind::AlreadyReplaced,
         ("rateLimited", _) => CaProblemKind::RateLimited,
         // RFC 9773 section 5 leaves open how a server refuses a `replaces` that it does not like.
         ("malformed" | "unauthorized" | "conflict", Context::Replacing) => {
+            CaProblemKind::AlreadyReplaced
+        }
+        ("serverInternal", Context::Replacing)
+            if PEBBLE_REPLACES.iter().any(|text| said.contains(text)) =>
+        {
             CaProblemKind::AlreadyReplaced
         }
         (_, Context::Replacing) if gone => CaProblemKind::AlreadyReplaced,
@@ -173,12 +184,18 @@ fn kind(problem: &Problem, status: Option<StatusCode>, context: Context) -> CaPr
             | "badSignatureAlgorithm",
             _,
         ) if !gone => CaProblemKind::Account,
+        // The signature is ours, so it is the key: of a backup older than a key rollover.
+        ("malformed", _) if said.contains("JWS verification error") => CaProblemKind::Account,
         ("badNonce" | "serverInternal", _) => CaProblemKind::Transient,
         _ if gone => CaProblemKind::NotFound,
         _ if status == Some(StatusCode::TOO_MANY_REQUESTS) => CaProblemKind::RateLimited,
         _ if status.is_some_and(|s| s.is_server_error()) => CaProblemKind::Transient,
         _ => CaProblemKind::Other,
     }
+}
+
+fn is_gone(status: StatusCode) -> bool {
+    status == StatusCode::NOT_FOUND || status == StatusCode::GONE
 }
 
 fn detail(problem: &Problem, status: Option<StatusCode>) -> String {
@@ -201,6 +218,13 @@ fn detail(problem: &Problem, status: Option<StatusCode>) -> String {
 }
 
 const ERROR_URN: &str = "urn:ietf:params:acme:error:";
+/// Pebble 2.10 calls a `replaces` that it does not take an internal error. A CA that is down says
+/// something else, and must not cost a renewal its exemption.
+const PEBBLE_REPLACES: [&str; 3] = [
+    "could not find an order for the given certificate",
+    "at least one identifier in the new order and existing order must match",
+    "requester account did not request the certificate being replaced",
+];
 const TEXT_MAX: usize = 1000;
 const SUBPROBLEMS_MAX: usize = 8;
 

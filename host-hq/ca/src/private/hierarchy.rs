@@ -249,24 +249,17 @@ fn check_zones(
         path: path.to_owned(),
         detail: error.to_string(),
     })?;
-    let permitted =
-        parsed
-            .extensions()
-            .iter()
-            .find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::NameConstraints(constraints) => {
-                    constraints.permitted_subtrees.as_ref()
-                }
-                _ => None,
-            });
-    let got: BTreeSet<String> = permitted
-        .into_iter()
-        .flatten()
-        .filter_map(|subtree| match &subtree.base {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        })
-        .collect();
+    let mut got = BTreeSet::new();
+    for extension in parsed.extensions() {
+        let ParsedExtension::NameConstraints(constraints) = extension.parsed_extension() else {
+            continue;
+        };
+        for subtree in constraints.permitted_subtrees.iter().flatten() {
+            if let GeneralName::DNSName(name) = subtree.base {
+                got.insert(name.to_owned());
+            }
+        }
+    }
     let expected: BTreeSet<String> = zones.iter().map(|zone| zone.as_str().to_owned()).collect();
     if got == expected {
         return Ok(());

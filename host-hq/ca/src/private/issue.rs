@@ -39,10 +39,10 @@ pub(super) fn check_csr(
     }
     let mut asked = BTreeSet::new();
     for name in &csr.params.subject_alt_names {
-        match name {
-            SanType::DnsName(name) => asked.insert(name.as_str().to_owned()),
-            other => return Err(format!("the CSR asks for {other:?}, which was not ordered")),
+        let SanType::DnsName(name) = name else {
+            return Err(format!("the CSR asks for {name:?}, which was not ordered"));
         };
+        asked.insert(name.as_str().to_owned());
     }
     if let Some(name) = common_name(&csr.params.distinguished_name)
         && !names.contains(&name)
@@ -97,7 +97,11 @@ fn common_name(subject: &DistinguishedName) -> Option<String> {
         DnValue::Utf8String(text) => Some(text.clone()),
         DnValue::PrintableString(text) => Some(text.as_str().to_owned()),
         DnValue::Ia5String(text) => Some(text.as_str().to_owned()),
-        other => Some(format!("{other:?}")),
+        // `_`: the library may grow others.
+        other @ (DnValue::BmpString(_)
+        | DnValue::TeletexString(_)
+        | DnValue::UniversalString(_)
+        | _) => Some(format!("{other:?}")),
     }
 }
 

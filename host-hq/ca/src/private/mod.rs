@@ -179,12 +179,12 @@ impl CertificateAuthority for PrivateCa {
             return Err(CaError::misconfigured(&self.name, detail));
         }
         let now = self.clock.now();
-        let performed = match operation.clone() {
-            CaOperation::ChallengeReady(challenge) => self.challenge_ready(challenge, now).await,
-            other => {
-                self.blocking(move |ledger| ledger.perform(&other, now))
-                    .await
-            }
+        let performed = if let CaOperation::ChallengeReady(challenge) = operation {
+            self.challenge_ready(challenge.clone(), now).await
+        } else {
+            let operation = operation.clone();
+            self.blocking(move |ledger| ledger.perform(&operation, now))
+                .await
         };
         Stop::answer(performed)
     }
