@@ -149,7 +149,14 @@ async fn a_profile_that_the_ca_has_not_is_refused_with_those_that_it_has() {
 async fn a_certificate_is_replaced_once() {
     within_limit(async {
         let hq = Hq::new(always_valid()).await;
-        let leaf = hq.issued(&["a.fleet.test"]).await;
+        let mut leaf = hq.issued(&["a.fleet.test"]).await;
+        // Pebble does not find its own order where the serial number has a leading zero byte.
+        for _ in 0..TRIES {
+            if serial(&leaf)[0] != 0 {
+                break;
+            }
+            leaf = hq.issued(&["a.fleet.test"]).await;
+        }
         let id = identifier(&leaf);
         let second = hq
             .issue(hq.ordered(&["a.fleet.test"], Some(&id)).await.order)
@@ -158,9 +165,17 @@ async fn a_certificate_is_replaced_once() {
         assert_eq!(refused.kind, CaProblemKind::AlreadyReplaced, "{refused:?}");
         // Once without, as HQ does then.
         hq.issued(&["a.fleet.test"]).await;
-        // The one that replaced it can be replaced itself.
-        hq.ordered(&["a.fleet.test"], Some(&identifier(&second)))
+        // The one that replaced it can be replaced itself (but for what Pebble does not find).
+        let third = hq
+            .order(&["a.fleet.test"], Some(&identifier(&second)))
             .await;
+        let found = serial(&second)[0] != 0;
+        assert_eq!(
+            matches!(third, CaAnswer::Order(_)),
+            found,
+            "{:x?} {third:?}",
+            serial(&second)
+        );
         // Another name's certificate replaces nothing.
         let other = hq.issued(&["b.fleet.test"]).await;
         let refused = problem(hq.order(&["a.fleet.test"], Some(&identifier(&other))).await);
