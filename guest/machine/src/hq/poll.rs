@@ -1,0 +1,165 @@
+//! `poll`: where a device stands, what it is given, and when it comes back.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::desk::Desk;
+use super::event::NoteKind;
+use super::issuance::{Certificate, Issuance};
+use super::member::Said;
+use super::records::{Bundle, DeviceRecord};
+use crate::time::{Span, Timestamp};
+use crate::types::{Digest, ShortText};
+use crate::wire::message::{Command, Issued, OrderStatus, Window};
+
+/// The answer to a poll, without what every answer has.
+pub(super) struct Polled {
+    pub(super) status: OrderStatus,
+    pub(super) window: Option<Window>,
+    pub(super) reason: String,
+    pub(super) commands: Vec<Command>,
+    pub(super) retry_after: Span,
+}
+
+pub(super) fn poll(
+    desk: &mut Desk<'_>,
+    bundle: &Bundle,
+    device: &mut DeviceRecord,
+    firmware: &ShortText,
+    serving: Option<Digest>,
+    trouble: Option<&str>,
+) -> Said {
+    if device.firmware != *firmware {
+        desk.note(
+            NoteKind::Firmware,
+            alloc::format!("{} → {firmware}", device.firmware),
+        );
+        device.firmware = firmware.clone();
+    }
+    if let Some(trouble) = trouble {
+        desk.note(NoteKind::Trouble, trouble);
+    }
+    let now = desk.now;
+    let line = &device.line;
+    let mut polled = match (&line.issuance, &line.certificate) {
+        (Issuance::Failed(failed), _) => Polled {
+            status: OrderStatus::Failed,
+            window: None,
+            reason: line.story(),
+            commands: Vec::new(),
+            retry_after: failed.not_before.since(now).max(SOON).min(FAILED_RETRY),
+        },
+        // It comes back although nothing is under way: HQ has lost its order.
+        (Issuance::Idle, None) => {
+            let reason = String::from("no order is known here; order a certificate");
+            Polled::idle(reason, LOST_RETRY).asking_to_renew()
+        }
+        (Issuance::Idle, Some(certificate)) => {
+            let chain = bundle.chain(&device.subject());
+            settled(
+                now,
+                certificate,
+                &line.earlier,
+                chain,
+                serving,
+                trouble.is_some(),
+            )
+        }
+        (
+            Issuance::Waiting(_)
+            | Issuance::AwaitingOrder(_)
+            | Issuance::AwaitingAuthorizations(_)
+            | Issuance::Publishing(_)
+            | Issuance::AwaitingVisible(_)
+            | Issuance::Confirming(_)
+            | Issuance::AwaitingReady(_)
+            | Issuance::Finalizing(_)
+            | Issuance::AwaitingIssue(_)
+            | Issuance::AwaitingChain(_),
+            _,
+        ) => Polled {
+            status: OrderStatus::Working,
+            window: None,
+            reason: line.story(),
+            commands: Vec::new(),
+            retry_after: line.working_retry(now),
+        },
+    };
+    if let Some(certificate) = &line.certificate
+        && serving == Some(certificate.leaf)
+    {
+        polled.window = Some(certificate.window);
+    }
+    let working = line.issuance.attempt().is_some();
+    if device.renew_asked && !working && polled.commands.is_empty() {
+        polled = polled.asking_to_renew();
+    }
+    Said::Poll(polled)
+}
+
+/// The answer where a certificate was issued and nothing else is under way.
+fn settled(
+    now: Timestamp,
+    certificate: &Certificate,
+    earlier: &[Digest],
+    chain: Option<&[Vec<u8>]>,
+    serving: Option<Digest>,
+    trouble: bool,
+) -> Polled {
+    let retry_after = certificate.idle_retry(now);
+    if serving == Some(certificate.leaf) {
+        let over = certificate.window.end <= now;
+        let (start, end) = (certificate.window.start, certificate.window.end);
+        let idle = Polled::idle(alloc::format!("renew from {start} to {end}"), retry_after);
+        return if over { idle.asking_to_renew() } else { idle };
+    }
+    if trouble {
+        // The same chain would give the same trouble. Not at once: each order has its price.
+        let reason = String::from("the last certificate could not be used");
+        let idle = Polled::idle(reason, retry_after);
+        let old = now.since(certificate.issued) >= TROUBLE_PAUSE.min(certificate.life().part(10));
+        return if old { idle.asking_to_renew() } else { idle };
+    }
+    let known = serving.is_none_or(|leaf| earlier.contains(&leaf));
+    match chain.filter(|_| known) {
+        Some(chain) => Polled {
+            status: OrderStatus::Issued(Issued {
+                chain: chain.to_vec(),
+                window: certificate.window,
+            }),
+            window: None,
+            reason: alloc::format!("issued by {}", certificate.issuer),
+            commands: Vec::new(),
+            retry_after,
+        },
+        // A leaf that HQ has never seen: HQ was restored from a backup older than it. The chain
+        // HQ has is for an older key, so the box is asked for a new one.
+        None => {
+            let reason = String::from("HQ does not know the certificate being served");
+            Polled::idle(reason, retry_after).asking_to_renew()
+        }
+    }
+}
+
+impl Polled {
+    fn idle(reason: String, retry_after: Span) -> Self {
+        let (status, commands) = (OrderStatus::Idle, Vec::new());
+        Self {
+            status,
+            window: None,
+            reason,
+            commands,
+            retry_after,
+        }
+    }
+
+    fn asking_to_renew(mut self) -> Self {
+        self.commands.push(Command::Renew);
+        self
+    }
+}
+
+const TROUBLE_PAUSE: Span = Span::from_hours(1);
+const FAILED_RETRY: Span = Span::from_hours(12);
+const LOST_RETRY: Span = Span::from_minutes(1);
+const SOON: Span = Span::from_seconds(1);

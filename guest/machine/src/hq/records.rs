@@ -1,0 +1,473 @@
+//! What HQ stores. A decision reads the few records that it touches, by exact key:
+//!
+//! | key | what | read |
+//! | --- | --- | --- |
+//! | `device/<id>` | a device: standing, continuity, issuance | at every decision about it |
+//! | `answer/<id>` | the last answer, as signed | when the last request comes again |
+//! | `chain/<id>`, `chain/own` | the chain in use | when it is sent, revoked or asked about |
+//! | `key/<thumbprint>` | the device of an identity key | at `enrol` |
+//! | `name/<label>` | the device of a label, for ever | at `enrol` |
+//! | `tls/<digest>` | the device of a TLS key, for ever | at `order` |
+//! | `sig/<digest>` | the CSR that a signature's `r` was seen in | at `order` |
+//! | `own` | HQ's own certificate | at decisions about it |
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::continuity::Continuity;
+use super::event::Subject;
+use super::issuance::Line;
+use super::names::Label;
+use crate::crypto::Crypto;
+use crate::entropy::Grade;
+use crate::record::{self, RecordError, RecordKind};
+use crate::time::Timestamp;
+use crate::types::{
+    CertName, DeviceId, Digest, DnsName, Ed25519Public, NameMode, ShortText, Thumbprint, base32,
+};
+
+/// The key of a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A device.
+    Device(DeviceId),
+    /// The last answer to a device.
+    Answer(DeviceId),
+    /// The chain of a device, or of HQ itself.
+    Chain(Subject),
+    /// An identity key.
+    Identity(Thumbprint),
+    /// A label.
+    Name(Label),
+    /// A TLS key, by the SHA-256 of its SPKI.
+    Tls(Digest),
+    /// A signature, by the SHA-256 of its `r`.
+    Signature(Digest),
+    /// HQ's own certificate.
+    Own,
+}
+
+/// What stands under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Under [`Key::Device`].
+    Device(Box<DeviceRecord>),
+    /// Under [`Key::Answer`].
+    Answer(Stored),
+    /// Under [`Key::Chain`].
+    Chain(Vec<Vec<u8>>),
+    /// Under [`Key::Identity`].
+    Identity(DeviceId),
+    /// Under [`Key::Name`].
+    Name(NameRecord),
+    /// Under [`Key::Tls`].
+    Tls(TlsRecord),
+    /// Under [`Key::Signature`].
+    Signature(Digest),
+    /// Under [`Key::Own`].
+    Own(Box<OwnRecord>),
+}
+
+/// The records that one decision needs: what was asked for, and what was there.
+#[derive(Clone, Debug, Default)]
+pub struct Bundle(BTreeMap<Key, Option<Record>>);
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// What HQ calls it.
+    pub id: DeviceId,
+    /// Its identity key.
+    pub key: Ed25519Public,
+    /// Kind of box, as it says.
+    pub model: ShortText,
+    /// Version of its firmware, as it said last.
+    pub firmware: ShortText,
+    /// How its name is used.
+    pub mode: NameMode,
+    /// Its name.
+    pub name: DnsName,
+    /// Serial of the grant.
+    pub serial: u64,
+    /// Why it was let in.
+    pub admitted: Admitted,
+    /// Grade of the entropy behind its identity key.
+    pub grade: Grade,
+    /// The sources of that entropy.
+    pub sources: Vec<ShortText>,
+    /// SHA-256 of the request that enrolled it.
+    pub enrolment: Digest,
+    /// When that was.
+    pub enrolled: Timestamp,
+    /// Its last message.
+    pub last_contact: Timestamp,
+    /// Where that came from.
+    pub prefix: String,
+    /// Which requests were answered.
+    pub continuity: Continuity,
+    /// How often HQ learnt from it that HQ had lost state.
+    pub restored: u32,
+    /// Whether it may go on.
+    pub standing: Standing,
+    /// Its LAN addresses, in word mode, sorted.
+    pub addresses: Vec<IpAddr>,
+    /// The operator wants a new key and certificate.
+    pub renew_asked: bool,
+    /// Its certificate, and the way to the next.
+    pub line: Line,
+}
+
+/// Why a device was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Admitted {
+    /// The model is open.
+    Open,
+    /// The model is open; the device showed a credential that nobody checked.
+    OpenUnproved,
+    /// It showed a grant of this HQ.
+    Grant,
+}
+
+/// Whether a device may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It may.
+    Good,
+    /// Two boxes use its identity. Whoever has the current token goes on for a grace.
+    Challenged {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The operator accepted it: the next new request on an old token is taken for the device's.
+    Pardoned,
+    /// Its name was given up; it never comes back.
+    Retired {
+        /// When.
+        at: Timestamp,
+        /// By whom.
+        by: RetiredBy,
+    },
+}
+
+/// Who gave a name up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetiredBy {
+    /// The device.
+    Device,
+    /// The operator.
+    Operator,
+}
+
+/// Whose a label is. Never removed: a label is never given to another device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRecord {
+    /// The device.
+    pub device: DeviceId,
+    /// When it was given up, if it was.
+    pub retired: Option<Timestamp>,
+}
+
+/// Whose a TLS key is. Never removed: a key is never certified twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsRecord {
+    /// The subject, as text.
+    pub subject: String,
+    /// A certificate was issued for it.
+    pub certified: bool,
+}
+
+/// HQ's own certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnRecord {
+    /// The names asked for last.
+    pub names: Vec<CertName>,
+    /// The certificate, and the way to the next.
+    pub line: Line,
+}
+
+/// An answer as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// SHA-256 of the request.
+    pub request: Digest,
+    /// Slug of the problem; none: it was no refusal.
+    pub problem: Option<String>,
+    /// When the device was told to come back, in seconds.
+    pub retry_after_s: Option<u32>,
+    /// The signed bytes.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(id) => write!(f, "device/{id}"),
+            Self::Answer(id) => write!(f, "answer/{id}"),
+            Self::Chain(Subject::Device(id)) => write!(f, "chain/{id}"),
+            Self::Chain(Subject::Own) => f.write_str("chain/own"),
+            Self::Identity(thumbprint) => write!(f, "key/{}", base32(thumbprint.bytes())),
+            Self::Name(label) => write!(f, "name/{label}"),
+            Self::Tls(digest) => write!(f, "tls/{}", base32(digest.bytes())),
+            Self::Signature(digest) => write!(f, "sig/{}", base32(digest.bytes())),
+            Self::Own => f.write_str("own"),
+        }
+    }
+}
+
+impl Key {
+    /// The key of a subject's own record.
+    #[must_use]
+    pub fn of(subject: &Subject) -> Self {
+        match subject {
+            Subject::Device(id) => Self::Device(id.clone()),
+            Subject::Own => Self::Own,
+        }
+    }
+
+    const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Device(_) => RecordKind::HqDevice,
+            Self::Answer(_) => RecordKind::HqAnswer,
+            Self::Chain(_) => RecordKind::HqChain,
+            Self::Identity(_) => RecordKind::HqKey,
+            Self::Name(_) => RecordKind::HqName,
+            Self::Tls(_) => RecordKind::HqTlsKey,
+            Self::Signature(_) => RecordKind::HqSignature,
+            Self::Own => RecordKind::HqOwn,
+        }
+    }
+}
+
+impl Record {
+    /// Reads the bytes that stand under a key.
+    ///
+    /// # Errors
+    ///
+    /// If they are not a whole record of the kind that belongs there.
+    pub fn open(key: &Key, bytes: &[u8], crypto: &dyn Crypto) -> Result<Self, RecordError> {
+        let kind = key.kind();
+        match key {
+            Key::Device(_) => record::open(kind, bytes, crypto).map(Self::Device),
+            Key::Answer(_) => record::open(kind, bytes, crypto).map(Self::Answer),
+            Key::Chain(_) => record::open(kind, bytes, crypto).map(Self::Chain),
+            Key::Identity(_) => record::open(kind, bytes, crypto).map(Self::Identity),
+            Key::Name(_) => record::open(kind, bytes, crypto).map(Self::Name),
+            Key::Tls(_) => record::open(kind, bytes, crypto).map(Self::Tls),
+            Key::Signature(_) => record::open(kind, bytes, crypto).map(Self::Signature),
+            Key::Own => record::open(kind, bytes, crypto).map(Self::Own),
+        }
+    }
+
+    /// Writes the record.
+    #[must_use]
+    pub fn seal(&self, crypto: &dyn Crypto) -> Vec<u8> {
+        match self {
+            Self::Device(value) => record::seal(RecordKind::HqDevice, value, crypto),
+            Self::Answer(value) => record::seal(RecordKind::HqAnswer, value, crypto),
+            Self::Chain(value) => record::seal(RecordKind::HqChain, value, crypto),
+            Self::Identity(value) => record::seal(RecordKind::HqKey, value, crypto),
+            Self::Name(value) => record::seal(RecordKind::HqName, value, crypto),
+            Self::Tls(value) => record::seal(RecordKind::HqTlsKey, value, crypto),
+            Self::Signature(value) => record::seal(RecordKind::HqSignature, value, crypto),
+            Self::Own(value) => record::seal(RecordKind::HqOwn, value, crypto),
+        }
+    }
+}
+
+impl Bundle {
+    /// Notes what stands under a key; none: nothing does.
+    pub fn put(&mut self, key: Key, record: Option<Record>) {
+        self.0.insert(key, record);
+    }
+
+    /// Whether the key was asked for.
+    #[must_use]
+    pub fn knows(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// A device.
+    #[must_use]
+    pub fn device(&self, id: &DeviceId) -> Option<&DeviceRecord> {
+        match self.get(&Key::Device(id.clone()))? {
+            Record::Device(device) => Some(device),
+            Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// HQ's own certificate.
+    #[must_use]
+    pub fn own(&self) -> Option<&OwnRecord> {
+        match self.get(&Key::Own)? {
+            Record::Own(own) => Some(own),
+            Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Device(_) => None,
+        }
+    }
+
+    /// The last answer to a device.
+    #[must_use]
+    pub fn answer(&self, id: &DeviceId) -> Option<&Stored> {
+        match self.get(&Key::Answer(id.clone()))? {
+            Record::Answer(stored) => Some(stored),
+            Record::Device(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// The chain of a subject.
+    #[must_use]
+    pub fn chain(&self, subject: &Subject) -> Option<&[Vec<u8>]> {
+        match self.get(&Key::Chain(subject.clone()))? {
+            Record::Chain(chain) => Some(chain),
+            Record::Device(_)
+            | Record::Answer(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// The device of an identity key.
+    #[must_use]
+    pub fn identity(&self, thumbprint: &Thumbprint) -> Option<&DeviceId> {
+        match self.get(&Key::Identity(*thumbprint))? {
+            Record::Identity(device) => Some(device),
+            Record::Device(_)
+            | Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// Whose a label is.
+    #[must_use]
+    pub fn name(&self, label: &Label) -> Option<&NameRecord> {
+        match self.get(&Key::Name(label.clone()))? {
+            Record::Name(name) => Some(name),
+            Record::Device(_)
+            | Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Tls(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// Whose a TLS key is.
+    #[must_use]
+    pub fn tls(&self, spki: &Digest) -> Option<&TlsRecord> {
+        match self.get(&Key::Tls(*spki))? {
+            Record::Tls(tls) => Some(tls),
+            Record::Device(_)
+            | Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Signature(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    /// The CSR that a signature was seen in.
+    #[must_use]
+    pub fn signature(&self, r: &Digest) -> Option<&Digest> {
+        match self.get(&Key::Signature(*r))? {
+            Record::Signature(csr) => Some(csr),
+            Record::Device(_)
+            | Record::Answer(_)
+            | Record::Chain(_)
+            | Record::Identity(_)
+            | Record::Name(_)
+            | Record::Tls(_)
+            | Record::Own(_) => None,
+        }
+    }
+
+    fn get(&self, key: &Key) -> Option<&Record> {
+        self.0.get(key)?.as_ref()
+    }
+}
+
+impl DeviceRecord {
+    /// Whom decisions about it are about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::Device(self.id.clone())
+    }
+
+    /// Whether its name was given up.
+    #[must_use]
+    pub const fn is_retired(&self) -> bool {
+        match self.standing {
+            Standing::Good | Standing::Challenged { .. } | Standing::Pardoned => false,
+            Standing::Retired { .. } => true,
+        }
+    }
+
+    /// The names its certificates hold.
+    #[must_use]
+    pub fn cert_names(&self) -> Vec<CertName> {
+        let wildcard = match self.mode {
+            NameMode::Address => true,
+            NameMode::Word => false,
+        };
+        alloc::vec![CertName {
+            wildcard,
+            base: self.name.clone()
+        }]
+    }
+}
+
+impl Admitted {
+    /// For people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open admission",
+            Self::OpenUnproved => "open admission, its credential not checked",
+            Self::Grant => "its grant",
+        }
+    }
+}
+
+impl TlsRecord {
+    pub(super) fn new(subject: &Subject, certified: bool) -> Self {
+        Self {
+            subject: subject.to_string(),
+            certified,
+        }
+    }
+
+    pub(super) fn is_of(&self, subject: &Subject) -> bool {
+        self.subject == subject.to_string()
+    }
+}

@@ -1,0 +1,76 @@
+//! The two nonces that HQ gives: one that needs no record, and one that counts.
+//!
+//! Both are `base64url(u64 big-endian ‖ first 16 bytes of HMAC-SHA-256)`, keyed by a key that never
+//! leaves HQ, over a tag that keeps the two apart.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Config;
+use crate::time::{Span, Timestamp};
+use crate::types::DeviceId;
+use crate::wire::base64url;
+
+/// HQ's nonce in a `contact` answer. Stateless, so that strangers cannot fill a table: it is bound
+/// to ten minutes and to the network it was given to.
+#[must_use]
+pub fn contact_nonce(config: &Config, prefix: &str, now: Timestamp) -> String {
+    write(config, CONTACT, prefix.as_bytes(), bucket(now))
+}
+
+/// Whether an `enrol` carries a nonce that was given to this network in the current or the two
+/// previous spans of ten minutes.
+#[must_use]
+pub fn contact_nonce_is_fresh(config: &Config, nonce: &str, prefix: &str, now: Timestamp) -> bool {
+    let Some(given) = read(config, CONTACT, prefix.as_bytes(), nonce) else {
+        return false;
+    };
+    let current = bucket(now);
+    (current.saturating_sub(BUCKETS_BACK)..=current).contains(&given)
+}
+
+/// The continuity token of a device: the server's nonce after enrolment.
+#[must_use]
+pub fn continuity_token(config: &Config, device: &DeviceId, counter: u64) -> String {
+    write(config, CONTINUITY, device.as_str().as_bytes(), counter)
+}
+
+/// The counter in a continuity token; none if it was not made here for this device.
+#[must_use]
+pub fn continuity_counter(config: &Config, device: &DeviceId, token: &str) -> Option<u64> {
+    read(config, CONTINUITY, device.as_str().as_bytes(), token)
+}
+
+fn bucket(now: Timestamp) -> u64 {
+    now.millis() / BUCKET.millis()
+}
+
+fn write(config: &Config, tag: &[u8], whom: &[u8], number: u64) -> String {
+    let number = number.to_be_bytes();
+    let mut bytes = Vec::from(number);
+    bytes.extend_from_slice(&mac(config, tag, whom, &number));
+    base64url::encode(&bytes)
+}
+
+fn read(config: &Config, tag: &[u8], whom: &[u8], text: &str) -> Option<u64> {
+    let bytes = base64url::decode(text).ok()?;
+    let (number, given) = bytes.split_first_chunk::<8>()?;
+    let right = config.crypto.equal(given, &mac(config, tag, whom, number));
+    right.then(|| u64::from_be_bytes(*number))
+}
+
+/// The number stands before the text of unknown length, so that no two inputs run together.
+fn mac(config: &Config, tag: &[u8], whom: &[u8], number: &[u8; 8]) -> [u8; MAC] {
+    let whole = config
+        .crypto
+        .hmac_sha256(config.token_key.expose(), &[tag, number, whom]);
+    let mut half = [0; MAC];
+    half.copy_from_slice(&whole[..MAC]);
+    half
+}
+
+const MAC: usize = 16;
+const CONTACT: &[u8] = b"contact";
+const CONTINUITY: &[u8] = b"continuity";
+const BUCKET: Span = Span::from_minutes(10);
+const BUCKETS_BACK: u64 = 2;

@@ -1,0 +1,11 @@
+//! The HQ role, from bytes to bytes: boxes of the tests' own against HQ in memory.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names what it wants and refuses the rest"
+)]
+
+mod certificate;
+mod client;
+mod enrolment;
+mod lifecycle;
+mod world;

@@ -1,0 +1,590 @@
+//! HQ in memory: a store with one transaction per call, an outbox, and a CA and a zone that do what
+//! real ones do, or what a test tells them to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use otscert_crypto::RustCrypto;
+use otscert_machine::crypto::{Crypto, Secret};
+use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
+use otscert_machine::host::{Host, HostError};
+use otscert_machine::hq::config::{Admission, Ca, Config, RawConfig, RawModel};
+use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
+use otscert_machine::hq::event::{Load, Note, NoteKind, Summary};
+use otscert_machine::hq::records::{DeviceRecord, Key, Record};
+use otscert_machine::hq::seal::Sealed;
+use otscert_machine::hq::{self};
+use otscert_machine::peer::{
+    Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblem, CaProblemKind,
+    Challenge, DnsAnswer, DnsOperation, DnsRecord, Endpoint, OrderRef, OrderReport, OrderState,
+    Price, Request, SuggestedWindow,
+};
+use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
+use otscert_machine::types::{CertName, DeviceId, DnsName, Ed25519Public, ExchangeId, NameMode};
+use otscert_machine::wire::trust::{Delegation, Roots};
+use otscert_machine::x509::csr;
+
+use super::certificate;
+
+pub(crate) const CRYPTO: RustCrypto = RustCrypto;
+pub(crate) const HQ_ID: &str = "hq.test";
+pub(crate) const NOW: u64 = 1_795_392_000_000;
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) subject: String,
+    pub(crate) exchange: ExchangeId,
+    pub(crate) request: Request,
+}
+
+/// HQ and its surroundings.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) now: Timestamp,
+    pub(crate) store: BTreeMap<String, Vec<u8>>,
+    pub(crate) outbox: VecDeque<Row>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) summaries: BTreeMap<String, Summary>,
+    pub(crate) load: Load,
+    pub(crate) ca: TestCa,
+    pub(crate) zone: Zone,
+    /// Answers to give instead of the real ones, first first; none: the real one.
+    pub(crate) script: VecDeque<Option<Answer>>,
+    /// Every answer that was given, for repeating.
+    pub(crate) answered: Vec<(Row, Answer)>,
+    pub(crate) draws: u64,
+    pub(crate) network: String,
+}
+
+/// A CA that keeps books.
+#[derive(Clone, Default)]
+pub(crate) struct TestCa {
+    pub(crate) orders: Vec<TestOrder>,
+    pub(crate) revoked: Vec<Vec<u8>>,
+    pub(crate) issued: Vec<Vec<u8>>,
+    pub(crate) life: u64,
+    pub(crate) window: Option<(u64, u64, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TestOrder {
+    pub(crate) names: Vec<CertName>,
+    pub(crate) state: OrderState,
+    pub(crate) validated: Vec<DnsName>,
+    pub(crate) finalized: u32,
+    pub(crate) csr: Vec<u8>,
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) replaces: Option<String>,
+    pub(crate) price: Price,
+}
+
+/// What HQ's DNS serves.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Zone {
+    pub(crate) labels: Vec<DnsName>,
+    pub(crate) txt: Vec<(String, String)>,
+    pub(crate) addresses: BTreeMap<DnsName, Vec<IpAddr>>,
+}
+
+pub(crate) fn seed(n: u8) -> Secret<32> {
+    Secret::new([n; 32])
+}
+
+pub(crate) fn roots() -> Roots {
+    Roots {
+        hq_id: HQ_ID.into(),
+        keys: vec![Ed25519Public::new(CRYPTO.ed25519_public(&seed(1)))],
+    }
+}
+
+pub(crate) fn raw_config() -> RawConfig {
+    let delegation = Delegation {
+        key: Ed25519Public::new(CRYPTO.ed25519_public(&seed(2))),
+        epoch: 1,
+        not_after: Timestamp::from_millis(NOW) + Span::from_days(400),
+    };
+    RawConfig {
+        hq_id: HQ_ID.into(),
+        zone: "dev.test".into(),
+        signing_seed: vec![2; 32],
+        delegation: delegation.sign(&CRYPTO, HQ_ID, &seed(1)).to_bytes(),
+        token_key: vec![3; 32],
+        roots: vec![CRYPTO.ed25519_public(&seed(1)).to_vec()],
+        models: vec![
+            model("*", NameMode::Address, Admission::Open),
+            model("word-box", NameMode::Word, Admission::Open),
+            model("closed-box", NameMode::Address, Admission::Closed),
+        ],
+        cas: vec![Ca {
+            name: "ca".into(),
+            profile: Some("short".into()),
+            ari: true,
+        }],
+        own_names: vec!["hq.dev.test".into()],
+        danger_loopback: false,
+    }
+}
+
+fn model(name: &str, mode: NameMode, admission: Admission) -> RawModel {
+    RawModel {
+        name: name.into(),
+        mode,
+        admission,
+        ca: None,
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: Config::new(&CRYPTO, raw_config()).unwrap(),
+            now: Timestamp::from_millis(NOW),
+            store: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            notes: Vec::new(),
+            summaries: BTreeMap::new(),
+            load: Load::default(),
+            ca: TestCa {
+                life: 45 * 86_400,
+                ..TestCa::default()
+            },
+            zone: Zone::default(),
+            script: VecDeque::new(),
+            answered: Vec::new(),
+            draws: 0,
+            network: "192.0.2.0/24".into(),
+        }
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        let monotonic = Monotonic::from_millis(self.now.millis());
+        Moment {
+            wall: self.now,
+            trust: ClockTrust::Trusted,
+            monotonic,
+        }
+    }
+
+    /// One call, committed if it comes to a decision.
+    pub(crate) fn call(&mut self, input: Input) -> Result<Decision, AdvanceError> {
+        self.call_unless(input, false)
+    }
+
+    /// One call whose commit fails: nothing of it stays.
+    pub(crate) fn crash(&mut self, input: Input) {
+        self.call_unless(input, true).unwrap();
+    }
+
+    fn call_unless(&mut self, input: Input, crash: bool) -> Result<Decision, AdvanceError> {
+        self.draws += 1;
+        let mut call = Call {
+            store: &self.store,
+            writes: BTreeMap::new(),
+            submitted: Vec::new(),
+            draws: self.draws,
+        };
+        let decision = hq::advance(&self.config, &mut call, self.moment(), input)?;
+        let Call {
+            writes, submitted, ..
+        } = call;
+        if crash {
+            return Ok(decision);
+        }
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.store.insert(key, value),
+                None => self.store.remove(&key),
+            };
+        }
+        self.outbox.extend(submitted);
+        self.notes.extend(decision.notes.iter().cloned());
+        for summary in &decision.summaries {
+            self.summaries
+                .insert(summary.subject.to_string(), summary.clone());
+        }
+        Ok(decision)
+    }
+
+    pub(crate) fn input(&self, endpoint: Endpoint, body: &[u8]) -> Input {
+        let (prefix, load) = (self.network.clone(), self.load);
+        Input::Request {
+            endpoint,
+            prefix,
+            load,
+            body: body.to_vec(),
+        }
+    }
+
+    pub(crate) fn request(&mut self, endpoint: Endpoint, body: &[u8]) -> Sealed {
+        let input = self.input(endpoint, body);
+        self.call(input).unwrap().reply.unwrap()
+    }
+
+    pub(crate) fn command(&mut self, subject: &str, order: Command) {
+        self.call(Input::Command {
+            subject: subject.into(),
+            order,
+        })
+        .unwrap();
+    }
+
+    /// Performs one row of the outbox and feeds the answer back.
+    pub(crate) fn work_once(&mut self) -> bool {
+        let Some(row) = self.outbox.pop_front() else {
+            return false;
+        };
+        let answer = match self.script.pop_front().flatten() {
+            Some(answer) => answer,
+            None => self.perform(&row.request),
+        };
+        self.feed(&row, answer);
+        true
+    }
+
+    pub(crate) fn feed(&mut self, row: &Row, answer: Answer) {
+        self.answered.push((row.clone(), answer.clone()));
+        let (subject, exchange) = (row.subject.clone(), row.exchange);
+        self.call(Input::Answered {
+            subject,
+            exchange,
+            answer,
+        })
+        .unwrap();
+    }
+
+    /// Works until nothing is left to do at this moment.
+    pub(crate) fn work(&mut self) {
+        for _ in 0..1000 {
+            if !self.work_once() {
+                return;
+            }
+        }
+        panic!("the outbox is never empty");
+    }
+
+    /// Lets time pass, sending `due` when it is due.
+    pub(crate) fn pass(&mut self, span: Span) {
+        let end = self.now + span;
+        for _ in 0..10_000 {
+            self.work();
+            let next = self
+                .summaries
+                .values()
+                .filter_map(|s| Some((s.wake_at?, s.subject.clone())));
+            match next.min() {
+                Some((at, subject)) if at <= end => {
+                    self.now = self.now.max(at);
+                    self.call(Input::Due(subject.to_string())).unwrap();
+                }
+                _ => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("the scheduler never rests");
+    }
+
+    pub(crate) fn device(&self, id: &DeviceId) -> DeviceRecord {
+        let key = Key::Device(id.clone());
+        let bytes = self
+            .store
+            .get(&key.to_string())
+            .expect("the device has a record");
+        match Record::open(&key, bytes, &CRYPTO).unwrap() {
+            Record::Device(device) => *device,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<NoteKind> {
+        self.notes.iter().map(|note| note.kind).collect()
+    }
+
+    pub(crate) fn count(&self, kind: NoteKind) -> usize {
+        self.notes.iter().filter(|note| note.kind == kind).count()
+    }
+
+    /// What CA and zone do with a request.
+    pub(crate) fn perform(&mut self, request: &Request) -> Answer {
+        match request {
+            Request::Hq { .. } => panic!("HQ asked itself"),
+            Request::Ca(operation) => Answer::Ca(self.ca.perform(self.now, &self.zone, operation)),
+            Request::Dns(operation) => Answer::Dns(self.zone.perform(operation)),
+        }
+    }
+}
+
+struct Call<'a> {
+    store: &'a BTreeMap<String, Vec<u8>>,
+    writes: BTreeMap<String, Option<Vec<u8>>>,
+    submitted: Vec<Row>,
+    draws: u64,
+}
+
+impl Host for Call<'_> {
+    fn sources(&mut self) -> Vec<Source> {
+        let (id, kind) = (SourceId::new(0), SourceKind::System);
+        let (family, label) = ("os".into(), "test".into());
+        vec![Source {
+            id,
+            kind,
+            family,
+            assessment: None,
+            observed_step_ns: 0,
+            label,
+        }]
+    }
+
+    fn sample(&mut self, _: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        let block = CRYPTO.sha256(&[b"entropy", &self.draws.to_be_bytes()]);
+        Ok(block.iter().cycle().take(len as usize).copied().collect())
+    }
+
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        check_key(key);
+        match self.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => Ok(self.store.get(key).cloned()),
+        }
+    }
+
+    fn write(&mut self, key: &str, value: &[u8], _: Option<Timestamp>) -> Result<(), HostError> {
+        check_key(key);
+        assert!(
+            self.submitted.is_empty() || key.starts_with("answer/"),
+            "persist, then send"
+        );
+        assert!(value.len() <= 256 * 1024);
+        self.writes.insert(key.into(), Some(value.to_vec()));
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), HostError> {
+        check_key(key);
+        self.writes.insert(key.into(), None);
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        subject: &str,
+        exchange: ExchangeId,
+        request: &Request,
+    ) -> Result<(), HostError> {
+        let (subject, request) = (subject.into(), request.clone());
+        self.submitted.push(Row {
+            subject,
+            exchange,
+            request,
+        });
+        Ok(())
+    }
+}
+
+fn check_key(key: &str) {
+    let right = (1..=128).contains(&key.len())
+        && key
+            .bytes()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"/_-".contains(&c));
+    assert!(right, "{key:?}");
+}
+
+impl TestCa {
+    fn perform(&mut self, now: Timestamp, zone: &Zone, operation: &CaOperation) -> CaAnswer {
+        match operation {
+            CaOperation::NewOrder {
+                names,
+                profile,
+                replaces,
+                price,
+                ..
+            } => {
+                assert_eq!(
+                    profile.as_deref(),
+                    Some("short"),
+                    "the profile is always named"
+                );
+                let replaced = self.orders.iter().any(|order| {
+                    order.state == OrderState::Valid
+                        && order.replaces.is_some()
+                        && order.replaces == *replaces
+                });
+                if replaced {
+                    return problem(CaProblemKind::AlreadyReplaced, "replaced already");
+                }
+                self.orders.push(TestOrder {
+                    names: names.clone(),
+                    state: OrderState::Pending,
+                    validated: Vec::new(),
+                    finalized: 0,
+                    csr: Vec::new(),
+                    chain: Vec::new(),
+                    replaces: replaces.clone(),
+                    price: *price,
+                });
+                self.report(self.orders.len() - 1)
+            }
+            CaOperation::Authorizations(order) => {
+                let at = index(order);
+                let order = &self.orders[at];
+                let list = order.names.iter().map(|name| {
+                    let done = order.validated.contains(&name.base);
+                    let state = match done {
+                        true => AuthorizationState::Valid,
+                        false => AuthorizationState::Pending,
+                    };
+                    let url = format!("https://ca.test/challenge/{at}/{}", name.base);
+                    let txt_value = format!("proof-{at}-{}", name.base);
+                    let challenge = Some(Challenge { url, txt_value });
+                    Authorization {
+                        name: name.base.clone(),
+                        state,
+                        challenge,
+                        problem: None,
+                    }
+                });
+                CaAnswer::Authorizations(list.collect())
+            }
+            CaOperation::ChallengeReady { order, challenge } => {
+                let at = index(order);
+                let name = challenge.rsplit('/').next().unwrap();
+                let wanted = (
+                    format!("_acme-challenge.{name}"),
+                    format!("proof-{at}-{name}"),
+                );
+                let order = &mut self.orders[at];
+                if !zone.txt.contains(&wanted) {
+                    order.state = OrderState::Invalid;
+                    return CaAnswer::Accepted;
+                }
+                order.validated.push(DnsName::parse(name).unwrap());
+                if order.validated.len() == order.names.len() {
+                    order.state = OrderState::Ready;
+                }
+                CaAnswer::Accepted
+            }
+            CaOperation::OrderStatus(order) => {
+                let at = index(order);
+                let report = self.report(at);
+                if self.orders[at].state == OrderState::Processing {
+                    self.issue(now, at);
+                }
+                report
+            }
+            CaOperation::Finalize { order, csr } => {
+                let at = index(order);
+                let order = &mut self.orders[at];
+                if order.state != OrderState::Ready {
+                    return problem(CaProblemKind::OrderNotReady, "not ready");
+                }
+                order.finalized += 1;
+                order.csr = csr.clone();
+                order.state = OrderState::Processing;
+                self.report(at)
+            }
+            CaOperation::FetchChain(order) => {
+                CaAnswer::Chain(self.orders[index(order)].chain.clone())
+            }
+            CaOperation::RenewalInfo { .. } => {
+                CaAnswer::RenewalWindow(self.window.map(|(start, end, retry)| SuggestedWindow {
+                    start: Timestamp::from_millis(start),
+                    end: Timestamp::from_millis(end),
+                    retry_after: Span::from_millis(retry),
+                }))
+            }
+            CaOperation::Revoke {
+                certificate,
+                reason,
+                ..
+            } => {
+                assert_eq!(*reason, 5);
+                if self.revoked.contains(certificate) {
+                    return problem(CaProblemKind::AlreadyRevoked, "revoked already");
+                }
+                self.revoked.push(certificate.clone());
+                CaAnswer::Revoked
+            }
+        }
+    }
+
+    fn issue(&mut self, now: Timestamp, at: usize) {
+        let (serial, life) = (self.issued.len() as u8 + 1, self.life);
+        let order = &mut self.orders[at];
+        let public = csr::check(&CRYPTO, &order.csr).unwrap().public;
+        let start = now.seconds() - 60;
+        order.chain = certificate::chain(&public, &order.names, start, start + life, serial);
+        order.state = OrderState::Valid;
+        self.issued.push(order.chain[0].clone());
+    }
+
+    fn report(&self, at: usize) -> CaAnswer {
+        CaAnswer::Order(OrderReport {
+            order: OrderRef {
+                ca: "ca".into(),
+                order: format!("https://ca.test/order/{at}"),
+            },
+            state: self.orders[at].state,
+            expires: None,
+            retry_after: None,
+            problem: None,
+        })
+    }
+}
+
+fn index(order: &OrderRef) -> usize {
+    order.order.rsplit('/').next().unwrap().parse().unwrap()
+}
+
+pub(crate) fn problem(kind: CaProblemKind, detail: &str) -> CaAnswer {
+    CaAnswer::Problem(CaProblem {
+        kind,
+        detail: detail.into(),
+        retry_after: None,
+    })
+}
+
+impl Zone {
+    fn perform(&mut self, operation: &DnsOperation) -> DnsAnswer {
+        match operation {
+            DnsOperation::Publish(DnsRecord::Txt { owner, value, .. }) => {
+                let entry = (owner.clone(), value.clone());
+                if !self.txt.contains(&entry) {
+                    self.txt.push(entry);
+                }
+                DnsAnswer::Done
+            }
+            DnsOperation::Withdraw(DnsRecord::Txt { owner, value, .. }) => {
+                self.txt
+                    .retain(|entry| *entry != (owner.clone(), value.clone()));
+                DnsAnswer::Done
+            }
+            DnsOperation::Visible(DnsRecord::Txt { owner, value, .. }) => {
+                DnsAnswer::Visible(self.txt.contains(&(owner.clone(), value.clone())))
+            }
+            DnsOperation::Publish(DnsRecord::Label(name)) => {
+                if !self.labels.contains(name) {
+                    self.labels.push(name.clone());
+                }
+                DnsAnswer::Done
+            }
+            DnsOperation::Withdraw(DnsRecord::Label(name)) => {
+                self.labels.retain(|label| label != name);
+                DnsAnswer::Done
+            }
+            DnsOperation::Publish(DnsRecord::Addresses { name, addresses }) => {
+                self.addresses.insert(name.clone(), addresses.clone());
+                DnsAnswer::Done
+            }
+            DnsOperation::Withdraw(DnsRecord::Addresses { name, .. }) => {
+                self.addresses.remove(name);
+                DnsAnswer::Done
+            }
+            DnsOperation::Visible(DnsRecord::Label(_) | DnsRecord::Addresses { .. }) => {
+                DnsAnswer::Visible(true)
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The exported `registrar`: every decision HQ takes about a device.
+
+use std::cell::RefCell;
+
+use otscert_machine::host::HostError;
+use otscert_machine::hq::config::{Admission, Ca, Config, ConfigError, RawConfig, RawModel};
+use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
+use otscert_machine::hq::event::{Load, Note, Summary};
+use otscert_machine::hq::seal::Sealed;
+use otscert_machine::hq::{self};
+use otscert_machine::peer::{Answer, Failure, FailureKind};
+use otscert_machine::time::Timestamp;
+use otscert_machine::types::NameMode;
+use otscert_machine::wire::problem::Outcome;
+
+use crate::bindings::exports::otscert::provision::registrar as wit;
+use crate::bindings::otscert::provision::types;
+use crate::host::Imports;
+use crate::{CRYPTO, Component, convert};
+
+thread_local! {
+    static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
+}
+
+impl wit::Guest for Component {
+    fn open(config: wit::Config) -> Result<(), wit::Error> {
+        let config = parse_config(config).map_err(|error| wit::Error::BadConfig(chain(&error)))?;
+        CONFIG.set(Some(config));
+        Ok(())
+    }
+
+    fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Decision, wit::Error> {
+        let (now, input) = (convert::moment(now), parse_input(input));
+        let decision = CONFIG.with_borrow(|config| {
+            let config = config.as_ref()?;
+            Some(hq::advance(config, &mut Imports, now, input))
+        });
+        match decision.ok_or(wit::Error::NotOpen)? {
+            Ok(decision) => Ok(write_decision(decision)),
+            Err(error) => Err(write_error(&error)),
+        }
+    }
+}
+
+fn parse_config(config: wit::Config) -> Result<Config, ConfigError> {
+    let models = config.models.into_iter().map(|model| RawModel {
+        name: model.name,
+        mode: match model.mode {
+            wit::NameMode::Address => NameMode::Address,
+            wit::NameMode::Word => NameMode::Word,
+        },
+        admission: match model.admission {
+            wit::Admission::Open => Admission::Open,
+            wit::Admission::Closed => Admission::Closed,
+        },
+        ca: model.ca,
+    });
+    let cas = config.cas.into_iter();
+    let cas = cas.map(|ca| Ca {
+        name: ca.name,
+        profile: ca.profile,
+        ari: ca.ari,
+    });
+    let raw = RawConfig {
+        hq_id: config.hq_id,
+        zone: config.zone,
+        signing_seed: config.signing_seed,
+        delegation: config.delegation,
+        token_key: config.token_key,
+        roots: config.roots,
+        models: models.collect(),
+        cas: cas.collect(),
+        own_names: config.own_names,
+        danger_loopback: config.danger_loopback,
+    };
+    Config::new(&CRYPTO, raw)
+}
+
+fn parse_input(input: wit::Input) -> Input {
+    match input {
+        wit::Input::Request(request) => Input::Request {
+            endpoint: convert::endpoint(request.endpoint),
+            prefix: request.source_prefix,
+            load: Load {
+                enrolled_from_prefix: request.load.enrolled_from_prefix,
+                enrolled_in_all: request.load.enrolled_in_all,
+                queued: request.load.queued,
+            },
+            body: request.body,
+        },
+        wit::Input::Answered(answered) => Input::Answered {
+            exchange: convert::exchange(&answered.exchange),
+            subject: answered.exchange.subject,
+            // An answer that cannot be read counts as none: the exchange must come to an end, or
+            // its outbox row would be fed back for ever.
+            answer: convert::answer(answered.answer).unwrap_or_else(|error| {
+                Answer::Failed(Failure {
+                    kind: FailureKind::NotUnderstood,
+                    detail: error.to_string(),
+                    retry_after: None,
+                })
+            }),
+        },
+        wit::Input::Due(subject) => Input::Due(subject),
+        wit::Input::Command(command) => Input::Command {
+            subject: command.subject,
+            order: match command.order {
+                wit::OperatorOrder::Retire => Command::Retire,
+                wit::OperatorOrder::Accept => Command::Accept,
+                wit::OperatorOrder::Renew => Command::Renew,
+                wit::OperatorOrder::OwnCsr(csr) => Command::OwnCsr(csr),
+            },
+        },
+    }
+}
+
+fn write_decision(decision: Decision) -> wit::Decision {
+    wit::Decision {
+        reply: decision.reply.map(write_reply),
+        summaries: decision.summaries.into_iter().map(write_summary).collect(),
+        notes: decision.notes.into_iter().map(write_note).collect(),
+    }
+}
+
+fn write_reply(reply: Sealed) -> wit::Reply {
+    wit::Reply {
+        outcome: match reply.outcome {
+            Outcome::Ok => wit::Outcome::Ok,
+            Outcome::Malformed => wit::Outcome::Malformed,
+            Outcome::Unauthorized => wit::Outcome::Unauthorized,
+            Outcome::Forbidden => wit::Outcome::Forbidden,
+            Outcome::Conflict => wit::Outcome::Conflict,
+            Outcome::Limited => wit::Outcome::Limited,
+            Outcome::Unavailable => wit::Outcome::Unavailable,
+        },
+        problem: reply.problem,
+        body: reply.body,
+        retry_after_s: reply.retry_after_s,
+    }
+}
+
+fn write_summary(summary: Summary) -> wit::Summary {
+    wit::Summary {
+        subject: summary.subject.to_string(),
+        kind: summary.subject.kind().into(),
+        state: summary.state.into(),
+        reason: summary.reason,
+        name: summary.name,
+        model: summary.model,
+        not_after_ms: summary.not_after.map(Timestamp::millis),
+        wake_at_ms: summary.wake_at.map(Timestamp::millis),
+        last_contact_ms: summary.last_contact.map(Timestamp::millis),
+    }
+}
+
+fn write_note(note: Note) -> wit::Note {
+    wit::Note {
+        subject: note.subject.to_string(),
+        kind: note.kind.as_str().into(),
+        text: note.text,
+    }
+}
+
+fn write_error(error: &AdvanceError) -> wit::Error {
+    let text = chain(error);
+    match error {
+        AdvanceError::Record { .. } => wit::Error::Record(text),
+        AdvanceError::Host(HostError::Storage { .. }) => wit::Error::Storage(text),
+        AdvanceError::Host(HostError::Entropy { .. }) => wit::Error::Entropy(text),
+        AdvanceError::Host(HostError::Network { .. })
+        | AdvanceError::Subject(_)
+        | AdvanceError::NoSuchSubject(_)
+        | AdvanceError::Clock
+        | AdvanceError::Reads => wit::Error::Other(text),
+    }
+}
+
+/// An error and its causes, for people.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
