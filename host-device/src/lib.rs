@@ -1,0 +1,45 @@
+//! The device host: runs the component on a box and serves the box's admin page.
+//!
+//! A box starts with a firmware image and nothing else. [`device::Device::spawn`] compiles nothing and decides nothing:
+//! it gives the component entropy, storage and a way to HQ, hands it one fact after the other, and does what it
+//! says (`wit/provisioner.wit`). When there is a certificate, the admin page goes from HTTP to HTTPS.
+//!
+//! Firmware embeds this crate with a [`board::Board`] of its own; the program `otscert-device` is this crate with
+//! [`board::LinuxBoard`] and a config file.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`device`] | starts, resets and stops a box |
+//! | [`machine`] | the component, compiled once, and its instances |
+//! | [`host`] | `entropy`, `network` and `storage` for the component |
+//! | [`board`], [`storage`] | what is behind them on Linux |
+//! | [`hq`] | carries messages to HQ |
+//! | [`bundle`], [`config`] | what a box is told: by its maker's HQ, by its firmware |
+//! | [`status`], [`control`] | what is going on, and the socket to ask over |
+
+mod admin;
+mod bindings;
+pub mod board;
+pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod control;
+mod convert;
+pub mod device;
+pub mod host;
+pub mod hq;
+pub mod machine;
+pub mod names;
+mod pem;
+mod run;
+pub mod status;
+pub mod storage;
+mod toml_error;
+pub mod types;
+
+pub use admin::{InstallError, ListenError};
+pub use device::{Device, DeviceConfig, DeviceHandle};
+pub use machine::Machine;
+pub use pem::PemError;
+pub use run::{Retired, Rhythm, RunError};
+pub use toml_error::TomlError;
