@@ -1,0 +1,254 @@
+//! `otscert-device`: the program.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use otscert_device::cli::{Cli, Command};
+use otscert_device::config::{Config, LogFormat};
+use otscert_device::control::{ControlError, Request, ask};
+use otscert_device::device::linux_board;
+use otscert_device::{Device, DeviceConfig, Machine, Retired};
+use rustls::crypto::aws_lc_rs;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // First of all: whatever is linked in beside, TLS is done by aws-lc-rs.
+    if aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider had been installed");
+    }
+    let cli = Cli::parse();
+    match perform(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // The whole chain of causes, since each message leaves its cause to the next.
+            let _unwritable = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(cli.config.as_deref(), cli.settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("starting the program's threads failed")?;
+    runtime.block_on(async move {
+        match cli.command {
+            Command::Run => run(config).await,
+            Command::Status { json } => status(&config, json).await,
+            Command::Renew => renew(&config).await,
+            Command::Reset => reset(config).await,
+            Command::CheckConfig => check_config(&config),
+        }
+    })
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    start_logging(&config);
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM failed")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT failed")?;
+    let device = DeviceConfig::of(&config)?;
+    // The folder's lock comes before everything that takes time or a port.
+    let board = Arc::new(linux_board(&config)?);
+    let machine = Arc::new(machine(&config)?);
+    let sha256 = machine.sha256().to_owned();
+    let mut handle = Device::spawn(device, board, machine).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        component_sha256 = %sha256,
+        http = ?handle.http_address(),
+        https = ?handle.https_address(),
+        storage = %config.storage.display(),
+        "running"
+    );
+    tokio::select! {
+        ended = handle.ended() => ended?,
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    handle.shutdown().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let status = match ask(&config.control, Request::Status).await {
+        Ok(status) => status,
+        Err(error @ ControlError::NotRunning { .. }) => {
+            if json {
+                print(&format!(
+                    "{:#}\n",
+                    serde_json::json!({ "running": false, "reason": error.to_string() })
+                ))?;
+            } else {
+                print(&format!("not running\n  {error}\n"))?;
+            }
+            return Ok(ExitCode::from(NOT_RUNNING));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if json {
+        print(&format!("{status:#}\n"))?;
+    } else {
+        print(&readable(&status))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn renew(config: &Config) -> anyhow::Result<ExitCode> {
+    ask(&config.control, Request::Renew).await?;
+    print("The box asks HQ for a new certificate; `otscert-device status` says how that goes.\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset(config: Config) -> anyhow::Result<ExitCode> {
+    match ask(&config.control, Request::Reset).await {
+        Ok(_taken) => {
+            print("The running box is reset; it tells HQ and starts from the beginning.\n")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(ControlError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    start_logging(&config);
+    let device = DeviceConfig::of(&config)?;
+    let board = Arc::new(linux_board(&config)?);
+    let machine = Arc::new(machine(&config)?);
+    match timeout(RESET_PATIENCE, Device::reset(device, board, machine)).await {
+        Ok(Ok(Retired::Answered)) => {
+            print(
+                "The box is reset: keys wiped, and HQ has been told to revoke the certificate and free the name.\n",
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Ok(Retired::Refused(status))) => {
+            print(&format!(
+                "The box is reset: keys wiped. HQ would not take its farewell (HTTP {status}): it may not know this box \
+                 any longer.\n"
+            ))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Ok(Retired::Nothing)) => {
+            print("The box is reset. HQ did not know it, so there was nothing to tell.\n")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(_elapsed) => Err(anyhow!(
+            "the box is reset, but HQ could not be told within {} s; it will be when the box runs again, or run \
+             `otscert-device reset` again once HQ can be reached",
+            RESET_PATIENCE.as_secs()
+        )),
+    }
+}
+
+fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
+    let device = DeviceConfig::of(config)?;
+    let machine = machine(config)?;
+    let origins: Vec<String> = device
+        .bundle
+        .origins
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    print(&format!(
+        "The config is usable.\n  HQ         {} at {}\n  zone       {}\n  model      {}\n  storage    {}\n  component  \
+         SHA-256 {}\n",
+        device.bundle.hq_id,
+        origins.join(", "),
+        device.bundle.zone,
+        device.model.as_deref().unwrap_or(&device.bundle.model),
+        config.storage.display(),
+        machine.sha256(),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn machine(config: &Config) -> anyhow::Result<Machine> {
+    Ok(match &config.component {
+        Some(path) => Machine::from_file(path)?,
+        None => Machine::shipped()?,
+    })
+}
+
+/// The status for people.
+fn readable(status: &Value) -> String {
+    let text = |key: &str| match &status[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".to_owned(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
+    };
+    let mut lines = vec![
+        format!("{}: {}", text("state"), text("reason")),
+        format!(
+            "  HTTPS         {}",
+            if status["https"] == true {
+                "yes"
+            } else {
+                "not yet"
+            }
+        ),
+    ];
+    for url in status["urls"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
+        lines.push(format!("  URL           {url}"));
+    }
+    if let Some(certificate) = status["certificate"].as_object() {
+        lines.push(format!(
+            "  certificate   issued by {}",
+            certificate["issuer"].as_str().unwrap_or_default()
+        ));
+    }
+    if let Some(trouble) = status["trouble"].as_str() {
+        lines.push(format!("  trouble       {trouble}"));
+    }
+    if let Some(next) = status["next_try_in_ms"].as_u64() {
+        lines.push(format!("  next step     in {} s", next / 1000));
+    }
+    for (label, key) in [
+        ("last exchange", "last_exchange"),
+        ("entropy grade", "grade"),
+        ("device id", "device_id"),
+        ("HQ", "hq_id"),
+        ("model", "model"),
+        ("firmware", "firmware"),
+        ("component", "component_sha256"),
+    ] {
+        lines.push(format!("  {label:<13} {}", text(key)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn start_logging(config: &Config) {
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log_level))
+        .with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .context("writing to standard output failed")
+}
+
+/// A box has a few sockets and one machine.
+const WORKERS: usize = 2;
+const NOT_RUNNING: u8 = 3;
+const RESET_PATIENCE: Duration = Duration::from_secs(60);
