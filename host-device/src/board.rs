@@ -12,7 +12,10 @@ use rustls::RootCertStore;
 use crate::storage::Records;
 use crate::types::Moment;
 
-pub use linux::{AddressSource, ClockSource, LinuxBoard, LinuxBoardConfig, LinuxBoardError};
+pub(crate) use linux::is_lan;
+pub use linux::{
+    AddressSource, ClockSource, LinuxBoard, LinuxBoardConfig, LinuxBoardError, load_anchors,
+};
 
 /// What the host needs of the hardware and the system below it. Nothing here may block for long: the
 /// machine's calls wait for it.

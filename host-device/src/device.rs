@@ -398,6 +398,7 @@ fn initial_status(config: &DeviceConfig, machine: &Machine) -> Status {
     Status {
         progress: Progress::default(),
         https: false,
+        addresses: Vec::new(),
         urls: Vec::new(),
         certificate: None,
         trouble: None,

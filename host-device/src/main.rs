@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
+use otscert_device::board::load_anchors;
 use otscert_device::cli::{Cli, Command};
 use otscert_device::config::{Config, LogFormat};
 use otscert_device::control::{ControlError, Request, ask};
@@ -152,6 +153,7 @@ async fn reset(config: Config) -> anyhow::Result<ExitCode> {
 fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
     let device = DeviceConfig::of(config)?;
     let machine = machine(config)?;
+    load_anchors(&config.trust_anchors)?;
     let origins: Vec<String> = device
         .bundle
         .origins

@@ -50,6 +50,9 @@ pub enum RunError {
     /// The machine refuses its config: nothing else would help.
     #[error("the image bundle and the config do not make a usable device")]
     Config(#[source] CallError),
+    /// A box that was only started to be reset cannot be: whoever asked is told at once.
+    #[error("the reset could not be finished")]
+    Reset(#[source] CallError),
 }
 
 /// Everything the loop needs.
@@ -182,6 +185,7 @@ impl Driver {
                     }
                 }
                 Err(error @ CallError::BadConfig { .. }) => return Err(RunError::Config(error)),
+                Err(error) if self.farewell.is_some() => return Err(RunError::Reset(error)),
                 Err(error) => {
                     let due = Instant::now() + self.note_failure(&error);
                     let again = match done {

@@ -1,6 +1,6 @@
 //! What is going on, for people and for programs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -15,6 +15,8 @@ pub struct Status {
     pub progress: Progress,
     /// Whether the page is served over HTTPS.
     pub https: bool,
+    /// The box's own addresses, as far as they are known.
+    pub addresses: Vec<IpAddr>,
     /// Where the page is, once it is on HTTPS.
     pub urls: Vec<String>,
     /// The certificate being served.
@@ -112,6 +114,7 @@ pub(crate) mod tests {
                 ..Progress::default()
             },
             https: true,
+            addresses: vec!["192.168.1.7".parse().unwrap()],
             urls: vec!["https://192-168-1-7.abc.boxes.test/".to_owned()],
             certificate: Some(CertificateInfo {
                 version: 1,

@@ -23,8 +23,10 @@ use axum::{Extension, Json, Router};
 use tokio::sync::watch;
 
 use super::{page, same_address};
+use crate::board::is_lan;
 use crate::names::{covers, host_name, url};
 use crate::status::Status;
+use crate::types::NameMode;
 
 /// What the handlers need.
 #[derive(Debug)]
@@ -86,6 +88,11 @@ async fn redirect(
 fn target(site: &Site, connection: Connection, uri: &Uri) -> Option<String> {
     let status = site.status.borrow();
     if connection.tls || !status.https {
+        return None;
+    }
+    // HQ's DNS has no answer for other addresses (DESIGN 6): the page itself is of more use than a dead link.
+    let named = is_lan(connection.local, false) || status.addresses.contains(&connection.local);
+    if !named && status.progress.mode == Some(NameMode::Address) {
         return None;
     }
     let host = host_name(&status.progress, connection.local)?;

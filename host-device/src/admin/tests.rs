@@ -57,6 +57,28 @@ async fn once_https_works_http_redirects_to_the_name_of_the_address_that_was_ask
 }
 
 #[tokio::test]
+async fn an_address_that_hq_has_no_name_for_gets_the_page_instead_of_a_dead_link() {
+    for address in ["127.0.0.1", "203.0.113.9", "100.64.0.1"] {
+        let site = Harness::new(sample()).at(address);
+        assert_eq!(
+            site.get("/", address).await.status(),
+            StatusCode::OK,
+            "{address}"
+        );
+    }
+    let mut demo = sample();
+    demo.addresses = vec!["127.0.0.1".parse().unwrap()];
+    let response = Harness::new(demo)
+        .at("127.0.0.1")
+        .get("/", "localhost")
+        .await;
+    assert_eq!(
+        response.headers()[LOCATION],
+        "https://127-0-0-1.abc.boxes.test/"
+    );
+}
+
+#[tokio::test]
 async fn in_word_mode_http_redirects_to_the_name() {
     let mut status = sample();
     status.progress.mode = Some(crate::types::NameMode::Word);

@@ -189,7 +189,9 @@ async fn a_config_that_the_machine_refuses_ends_the_box_and_names_the_field() {
     config.bundle.hq_id = String::new();
     let mut handle = spawn(config, board(&folder)).await;
     let error = handle.ended().await.unwrap_err();
-    let RunError::Config(source) = error;
+    let RunError::Config(source) = error else {
+        panic!("{error:?}")
+    };
     assert!(source.to_string().contains("hq-id"), "{source}");
 }
 
@@ -236,6 +238,20 @@ async fn a_box_that_was_never_enrolled_is_reset_without_a_word_to_hq() {
         .unwrap();
     assert_eq!(retired, Retired::Nothing);
     assert_eq!(hq.count(), 0);
+}
+
+#[tokio::test]
+async fn a_reset_that_cannot_be_stored_says_so_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = Arc::new(Unreliable::new(board(&folder)));
+    board.full.store(true, Ordering::Relaxed);
+    let error = Device::reset(config(&nobody().await), board, machine())
+        .await
+        .unwrap_err();
+    let ResetError::Run(RunError::Reset(source)) = error else {
+        panic!("{error:?}")
+    };
+    assert!(source.to_string().contains("could not store"), "{source}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

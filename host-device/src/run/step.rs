@@ -220,6 +220,7 @@ impl Driver {
                 }
                 Some(_) | None => Vec::new(),
             };
+            status.addresses = addresses;
         });
     }
 
