@@ -87,11 +87,11 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
         build_time: Timestamp::from_millis(config.build_time_ms),
         personal: config.personal,
         credential: match config.credential {
-            wit::Credential::Open => Credential::Open,
-            wit::Credential::ClaimCode(code) => {
+            wit::UnitCredential::Open => Credential::Open,
+            wit::UnitCredential::ClaimCode(code) => {
                 Credential::ClaimCode(SecretBytes::new(code.into_bytes()))
             }
-            wit::Credential::UnitSecret(unit) => Credential::UnitSecret {
+            wit::UnitCredential::UnitSecret(unit) => Credential::UnitSecret {
                 serial: ShortText::parse("serial", &unit.serial)?,
                 epoch: unit.epoch,
                 secret: SecretBytes::new(unit.secret),

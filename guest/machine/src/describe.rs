@@ -1,13 +1,17 @@
 //! Records and messages as JSON, for tools. Secrets are redacted by their types.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
 use crate::device::records::{CredentialRecord, DeviceRecord, Retirement};
+use crate::hq::records as hq;
 use crate::record::{self, RecordKind};
+use crate::types::{DeviceId, Digest};
 use crate::wire::json::{Json, Object};
 use crate::wire::jws::{Signer, Unverified};
 use crate::wire::message::Contact;
+use crate::x509::chain::Chain;
 
 /// A stored record as JSON: its kind, and its content.
 ///
@@ -35,18 +39,45 @@ pub fn record(crypto: &dyn Crypto, key: &str, bytes: &[u8]) -> Result<String, St
             )
         }
         RecordKind::RetireOutbox => {
-            let value: alloc::vec::Vec<Retirement> =
+            let value: Vec<Retirement> =
                 record::open(kind, bytes, crypto).map_err(opened)?;
             alloc::format!("{value:?}")
         }
-        RecordKind::HqDevice
-        | RecordKind::HqKey
-        | RecordKind::HqName
-        | RecordKind::HqTlsKey
-        | RecordKind::HqAnswer
-        | RecordKind::HqChain
-        | RecordKind::HqSignature
-        | RecordKind::HqOwn => String::new(),
+        RecordKind::HqDevice => {
+            let value: hq::DeviceRecord = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqOwn => {
+            let value: hq::OwnRecord = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqName => {
+            let value: hq::NameRecord = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqTlsKey => {
+            let value: hq::TlsRecord = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqKey => {
+            let value: DeviceId = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqSignature => {
+            let value: Digest = record::open(kind, bytes, crypto).map_err(opened)?;
+            alloc::format!("{value:?}")
+        }
+        RecordKind::HqAnswer => {
+            let value: hq::Stored = record::open(kind, bytes, crypto).map_err(opened)?;
+            message(&value.body)?
+        }
+        RecordKind::HqChain => {
+            let value: Vec<Vec<u8>> = record::open(kind, bytes, crypto).map_err(opened)?;
+            match Chain::read(value) {
+                Ok(chain) => alloc::format!("{:?}", chain.leaf()),
+                Err(error) => error.to_string(),
+            }
+        }
     };
     let object = Object::default()
         .with_text("key", key)

@@ -126,7 +126,7 @@ impl Device {
             _ if matches!(self.state, State::Loading(_)) => return Err(DriveError::NotResumed),
             Input::Woke => Event::TimerExpired,
             Input::Answered { exchange, answer } => {
-                open(&self.config, &self.state, now, exchange, answer)
+                self.open(now, exchange, answer)
             }
             Input::Addresses(addresses) => Event::AddressesReported(addresses),
             Input::Reset => Event::ResetRequested,
@@ -138,6 +138,13 @@ impl Device {
         self.gather(host, now)?;
         self.take(host, now, event)?;
         Ok(Progress::of(&self.config, &self.state, now))
+    }
+
+    /// Turns an answer into the fact that it is: bound to a request of this device and signed by
+    /// HQ, or a failed exchange.
+    #[must_use]
+    pub fn open(&self, now: Moment, exchange: ExchangeId, answer: Answer) -> Event {
+        open(&self.config, &self.state, now, exchange, answer)
     }
 
     /// What the host's TLS server needs; none before the first certificate.

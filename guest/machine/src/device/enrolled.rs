@@ -171,14 +171,15 @@ impl Enrolled {
         reason: &str,
         now: Moment,
     ) -> Outcome {
-        let Some(record) = self.credential.take().filter(|record| record.version == version) else {
+        if self.credential.as_ref().is_none_or(|record| record.version != version) {
             return self.settle(Verdict::NoOp);
-        };
+        }
+        let previous = self.credential.take().and_then(|record| record.previous);
         let complaint = crate::wire::message::for_people(reason);
         self.agenda.reason = alloc::format!("This box cannot use its new certificate: {complaint}");
         self.agenda.complaint = Some(complaint);
         self.agenda.order_after = now.monotonic + AFTER_REFUSAL;
-        self.credential = record.previous.map(|previous| CredentialRecord {
+        self.credential = previous.map(|previous| CredentialRecord {
             version: version.saturating_add(1),
             current: previous,
             previous: None,
@@ -366,12 +367,14 @@ impl Enrolled {
                 self.member.reinstating = true;
                 self.unit.link.retry_at = now.monotonic;
             }
-            Some(ProblemKind::KeyReused | ProblemKind::BadCsr | ProblemKind::WrongNames) => {
+            Some(ProblemKind::KeyReused | ProblemKind::BadCsr | ProblemKind::WrongNames)
+                if endpoint == Some(Endpoint::Order) =>
+            {
                 self.pursuit = None;
                 self.unit.link.succeeded();
                 self.put_off(config, now);
             }
-            Some(ProblemKind::OrderInProgress) => {
+            Some(ProblemKind::OrderInProgress) if endpoint == Some(Endpoint::Order) => {
                 self.unit.link.succeeded();
                 if let Some(pursuit) = &mut self.pursuit {
                     pursuit.ordered = true;

@@ -5,15 +5,28 @@ use alloc::string::String;
 use super::drive::Device;
 use super::progress::Progress;
 use super::state::State;
+use crate::record::{self, RecordKind};
 use crate::time::Moment;
 use crate::wire::json::Object;
 
 impl Device {
-    /// SHA-256 over a canonical encoding of the state: what is stored, and where it stands.
+    /// SHA-256 over a canonical encoding of the state: its name, and the records that it would
+    /// store. What an instance forgets (timers, what is in flight) is not part of it.
     #[must_use]
     pub fn state_digest(&self) -> [u8; 32] {
-        let text = alloc::format!("{:?}", self.state());
-        self.config().crypto.sha256(&[text.as_bytes()])
+        let (crypto, state) = (self.config().crypto, self.state());
+        let device = state
+            .unit()
+            .zip(state.phase())
+            .map(|(unit, phase)| record::seal(RecordKind::Device, &unit.record(phase), crypto));
+        let credential = state
+            .credential()
+            .map(|held| record::seal(RecordKind::DeviceCredential, held, crypto));
+        let outbox = state
+            .unit()
+            .map(|unit| record::seal(RecordKind::RetireOutbox, &unit.outbox.waiting, crypto));
+        let records = [device, credential, outbox].map(Option::unwrap_or_default);
+        crypto.sha256(&[state.name().as_bytes(), &records[0], &records[1], &records[2]])
     }
 
     /// The state as JSON.

@@ -254,6 +254,25 @@ impl State {
         }
     }
 
+    /// How far the box has come, as it is stored; none before its records are read.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        let enrolled = |pursuit: Option<&Pursuit>| {
+            self.member().map(|member| Phase::Enrolled(member.clone(), pursuit.cloned()))
+        };
+        match self {
+            Self::Loading(_) => None,
+            Self::AwaitingContact(state) => Some(Phase::Fresh(state.pending.clone())),
+            Self::AwaitingEntropy(_) => Some(Phase::Fresh(None)),
+            Self::Enrolling(state) => {
+                Some(Phase::Enrolling(state.identity.clone(), state.pending.clone()))
+            }
+            Self::AwaitingCertificate(state) => enrolled(state.pursuit.as_ref()),
+            Self::Serving(_) => enrolled(None),
+            Self::Renewing(state) => enrolled(Some(&state.pursuit)),
+        }
+    }
+
     /// The request that is outstanding, if one is.
     #[must_use]
     pub fn pending(&self) -> Option<&Pending> {

@@ -1,0 +1,106 @@
+//! Storage and network in memory, with faults.
+
+use std::collections::BTreeMap;
+
+use otscert_crypto::RustCrypto;
+use otscert_machine::crypto::Crypto;
+use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
+use otscert_machine::host::{Host, HostError};
+use otscert_machine::peer::{Endpoint, Request};
+use otscert_machine::time::Timestamp;
+use otscert_machine::types::ExchangeId;
+
+/// Storage and network in memory, with faults.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) storage: BTreeMap<String, Vec<u8>>,
+    pub(crate) submitted: Vec<(ExchangeId, Endpoint, Vec<u8>)>,
+    pub(crate) entropy: bool,
+    pub(crate) drawn: u64,
+    pub(crate) writes: usize,
+    pub(crate) fail_write: Option<usize>,
+    pub(crate) cut_at: Option<(usize, bool)>,
+    pub(crate) cut: bool,
+    pub(crate) check_stored: bool,
+}
+
+impl Host for Memory {
+    fn sources(&mut self) -> Vec<Source> {
+        vec![Source {
+            id: SourceId::new(1),
+            kind: SourceKind::System,
+            family: "os".into(),
+            assessment: None,
+            observed_step_ns: 0,
+            label: "operating system".into(),
+        }]
+    }
+
+    fn sample(&mut self, _: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        if !self.entropy {
+            return Err(SampleError::NotReady);
+        }
+        let mut bytes = Vec::new();
+        while bytes.len() < len as usize {
+            self.drawn += 1;
+            bytes.extend(RustCrypto.sha256(&[b"entropy", &self.drawn.to_le_bytes()]));
+        }
+        bytes.truncate(len as usize);
+        Ok(bytes)
+    }
+
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.storage.get(key).cloned())
+    }
+
+    fn write(&mut self, key: &str, value: &[u8], _: Option<Timestamp>) -> Result<(), HostError> {
+        self.fault(|host| {
+            host.storage.insert(key.to_string(), value.to_vec());
+        })
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), HostError> {
+        self.fault(|host| {
+            host.storage.remove(key);
+        })
+    }
+
+    fn submit(&mut self, _: &str, id: ExchangeId, request: &Request) -> Result<(), HostError> {
+        let Request::Hq { endpoint, body } = request else {
+            panic!("a device asks HQ only");
+        };
+        if self.check_stored {
+            let held = |bytes: &Vec<u8>| bytes.windows(body.len()).any(|part| part == body);
+            assert!(self.storage.values().any(held), "{endpoint:?} was sent before it was stored");
+        }
+        if self.submitted.iter().all(|(outstanding, _, _)| *outstanding != id) {
+            self.submitted.push((id, *endpoint, body.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    pub(crate) fn fault(&mut self, then: impl FnOnce(&mut Self)) -> Result<(), HostError> {
+        let number = self.writes;
+        self.writes += 1;
+        let error = HostError::Storage { attempted: "write".into(), reason: "full".into() };
+        if self.fail_write == Some(number) || self.cut {
+            return Err(error);
+        }
+        match self.cut_at {
+            Some((at, after)) if at == number => {
+                if after {
+                    then(self);
+                }
+                self.cut = true;
+                Err(error)
+            }
+            _ => {
+                then(self);
+                Ok(())
+            }
+        }
+    }
+}
+
