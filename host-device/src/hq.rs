@@ -313,7 +313,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
     };
     Err(Failure {
         kind,
-        detail: format!("HTTP {} without a signed answer: {what}", head.status),
+        detail: format!("HTTP {} without a signed answer: {what}.", head.status),
         retry_after: retry_after(&head.headers),
     })
 }
@@ -374,7 +374,7 @@ fn sum_up(failures: Vec<Failure>) -> Failure {
         .iter()
         .map(|failure| failure.detail.as_str())
         .collect::<Vec<_>>()
-        .join("; then ");
+        .join(" Then ");
     let retry_after = failures
         .iter()
         .filter_map(|failure| failure.retry_after)
@@ -392,10 +392,11 @@ fn sum_up(failures: Vec<Failure>) -> Failure {
     }
 }
 
-fn failure(kind: FailureKind, detail: String) -> Failure {
+fn failure(kind: FailureKind, what: String) -> Failure {
     Failure {
         kind,
-        detail,
+        // People read it in the middle of other sentences.
+        detail: format!("{what}."),
         retry_after: None,
     }
 }

@@ -1,6 +1,6 @@
 //! `otscert-device`: the program.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,7 +237,8 @@ fn readable(status: &Value) -> String {
 fn start_logging(config: &Config) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log_level))
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

@@ -276,7 +276,7 @@ impl Driver {
                 Some(Err(_)) | None => Answer::Failed(Failure {
                     kind: FailureKind::Misconfigured,
                     detail: format!(
-                        "{endpoint}: this program failed while sending it: a bug of this host's"
+                        "{endpoint}: this program failed while sending it: a bug of this host's."
                     ),
                     retry_after: None,
                 }),

@@ -1,6 +1,9 @@
 //! The program as a process: its commands, its exits, its words.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test, with its line")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what fails here fails the test, with its line"
+)]
 
 use std::fs;
 use std::path::Path;
