@@ -1,0 +1,31 @@
+//! What needs several parts at once: a whole world on one machine, for the demo and the tests.
+//!
+//! [`World`] is a CA (Pebble or HQ's own), an HQ as a real process, and a folder that goes away
+//! with it. Boxes are real processes ([`BoxProcess`]), boxes inside this process
+//! ([`BoxInside`]), or the machine alone with every byte in the test's hands ([`NativeBox`]).
+//! [`Client`] is the browser: it resolves names through HQ's DNS and trusts one root.
+//!
+//! Everything listens on loopback, on ports that were free; what was started is ended with its
+//! handle, by its process id.
+
+mod boxes;
+mod client;
+mod eventually;
+mod hq;
+mod native;
+mod ports;
+mod process;
+mod store;
+mod wire;
+mod world;
+
+pub use boxes::{BoxInside, BoxOptions, BoxProcess, shared_machine};
+pub use client::{Client, Kept, Leaf, Page, plain_get};
+pub use eventually::{Tried, eventually, wall_ms};
+pub use hq::{CaChoice, Hq, HqOptions, ModelChoice};
+pub use native::{Exchange, MemoryHost, NativeBox, Seeded};
+pub use ports::{free_port, free_ports};
+pub use process::{Process, program};
+pub use store::{Row, Snapshot, StoreView};
+pub use wire::{HandBox, Poster, Reply};
+pub use world::{World, WorldOptions};
