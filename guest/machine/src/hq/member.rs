@@ -111,6 +111,9 @@ pub(super) fn received(
         (Judgement::Ahead, _, _) => {
             device.continuity.adopt(counter);
             device.restored = device.restored.saturating_add(1);
+            if let Some(certificate) = &mut device.line.certificate {
+                certificate.doubtful = true;
+            }
             let text = "the device is ahead of HQ's records: HQ was restored from a backup";
             desk.note(NoteKind::Restored, text);
         }

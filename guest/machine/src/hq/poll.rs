@@ -120,7 +120,7 @@ fn settled(
         let old = now.since(certificate.issued) >= TROUBLE_PAUSE.min(certificate.life().part(10));
         return if old { idle.asking_to_renew() } else { idle };
     }
-    let known = serving.is_none_or(|leaf| earlier.contains(&leaf));
+    let known = serving.is_none_or(|leaf| earlier.contains(&leaf)) || !certificate.doubtful;
     match chain.filter(|_| known) {
         Some(chain) => Polled {
             status: OrderStatus::Issued(Issued {
@@ -132,8 +132,8 @@ fn settled(
             commands: Vec::new(),
             retry_after,
         },
-        // A leaf that HQ has never seen: HQ was restored from a backup older than it. The chain
-        // HQ has is for an older key, so the box is asked for a new one.
+        // A leaf that HQ has never seen, after a loss: HQ was restored from a backup older than it.
+        // The chain HQ has is for an older key, so the box is asked for a new one.
         None => {
             let reason = String::from("HQ does not know the certificate being served");
             Polled::idle(reason, retry_after).asking_to_renew()

@@ -6,6 +6,10 @@
 
 mod certificate;
 mod client;
+mod continuity;
 mod enrolment;
+mod faults;
 mod lifecycle;
+mod random;
+mod table;
 mod world;

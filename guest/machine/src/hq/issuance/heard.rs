@@ -219,16 +219,7 @@ impl Line {
         again: Again,
     ) -> Issuance {
         match (report.state, again) {
-            (OrderState::Ready, Again::IfReady) if state.placed.finalized < MAX_FINALIZE => {
-                self.finalize(desk, state.placed)
-            }
-            (OrderState::Ready, Again::IfReady) => {
-                let why = String::from("the CA takes the signing request and does not issue");
-                let Placed {
-                    attempt, proofs, ..
-                } = state.placed;
-                self.fail(desk, attempt, &proofs, why, Span::ZERO)
-            }
+            (OrderState::Ready, Again::IfReady) => self.finalize(desk, state.placed),
             (OrderState::Ready, Again::Never) | (OrderState::Processing, _) => {
                 self.poll(desk, state, report, Issuance::AwaitingIssue)
             }
@@ -333,7 +324,14 @@ impl Line {
     }
 
     fn finalize(&mut self, desk: &mut Desk<'_>, mut placed: Placed) -> Issuance {
-        placed.finalized = placed.finalized.saturating_add(1);
+        if placed.finalized >= MAX_FINALIZE {
+            let why = String::from("the CA takes the signing request and does not issue");
+            let Placed {
+                attempt, proofs, ..
+            } = placed;
+            return self.fail(desk, attempt, &proofs, why, Span::ZERO);
+        }
+        placed.finalized += 1;
         desk.note(
             NoteKind::Finalized,
             alloc::format!("order {}", placed.order.order),

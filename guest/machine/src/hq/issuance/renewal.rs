@@ -50,6 +50,8 @@ pub struct Certificate {
     pub by_ca: bool,
     /// How the next reading goes; none: there is none.
     pub reading: Option<Turn>,
+    /// HQ has lost state since: perhaps the device has got another one in the meantime.
+    pub doubtful: bool,
 }
 
 impl Certificate {
@@ -76,6 +78,7 @@ impl Certificate {
             window: backstop(not_before, not_after),
             by_ca: false,
             reading: None,
+            doubtful: false,
         }
     }
 
