@@ -37,6 +37,12 @@ impl Link {
         *self = Self::default();
     }
 
+    /// HQ has answered `contact`. What failed before still counts: a box whose `enrol` HQ refuses
+    /// after each contact must come slower and slower.
+    pub(super) fn contacted(&mut self, now: Moment) {
+        *self = Self { attempt: self.attempt, retry_at: now.monotonic, ..Self::default() };
+    }
+
     /// The pending request brought nothing: the next try.
     pub(super) fn failed(
         &mut self,

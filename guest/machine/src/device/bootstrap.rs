@@ -96,8 +96,9 @@ impl AwaitingContact {
     pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
         match reply.body {
             ReplyBody::Contact(answer) => {
-                self.unit.link.succeeded();
-                self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+                let asked = self.unit.link.asked;
+                self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
+                self.unit.link.contacted(now);
                 self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
                 AwaitingEntropy { unit: self.unit, hq_nonce: answer.hq_nonce }.go_on(config, now)
             }
@@ -169,10 +170,11 @@ impl Enrolling {
 
     /// HQ has answered.
     pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
-        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+        let asked = self.unit.link.asked;
+        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
         match reply.body {
             ReplyBody::Contact(answer) => {
-                self.unit.link.succeeded();
+                self.unit.link.contacted(now);
                 self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
                 self.pending =
                     enrol(config, &mut self.unit, &self.identity, answer.hq_nonce, None);
@@ -221,6 +223,7 @@ pub(super) fn send(unit: &mut Unit, pending: &Pending, now: Moment, effects: &mu
         return;
     }
     unit.link.in_flight = true;
+    unit.link.asked = Some(now.monotonic);
     effects.push(Effect::Submit {
         exchange: pending.exchange,
         endpoint: pending.endpoint,
@@ -300,9 +303,13 @@ pub(super) fn pending(
     Pending { endpoint, exchange, body, digest }
 }
 
-/// Whether the very same request may succeed later: HQ has not looked at it.
+/// Whether the very same request may succeed later: HQ has not looked at it. A request that came
+/// by the path of another was put there by somebody on the way, or by a fault of the host.
 pub(super) const fn repeats(kind: Option<ProblemKind>) -> bool {
-    matches!(kind, Some(ProblemKind::RateLimited | ProblemKind::Unavailable))
+    matches!(
+        kind,
+        Some(ProblemKind::RateLimited | ProblemKind::Unavailable | ProblemKind::WrongType)
+    )
 }
 
 /// HQ has not looked at the request: it goes out again, unchanged, when HQ said.
@@ -310,6 +317,7 @@ pub(super) fn hold_for(config: &Config, unit: &mut Unit, problem: &Problem, now:
     let span = backoff::delay(unit.link.attempt, Policy::Hq, jitter(config, unit));
     unit.link = Link {
         in_flight: false,
+        asked: None,
         attempt: unit.link.attempt.saturating_add(1),
         retry_at: now.monotonic + backoff::no_sooner_than(span, problem.retry_after),
         trouble: Some(sentence(problem)),
@@ -358,6 +366,7 @@ pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: M
     };
     unit.link = Link {
         in_flight: false,
+        asked: None,
         attempt: attempt.saturating_add(1),
         retry_at: now.monotonic + problem.retry_after.unwrap_or(span).min(AFTER_FINAL_REFUSAL),
         trouble: Some(sentence(problem)),

@@ -1,6 +1,6 @@
 //! What a box knows about the time: a bound that has surely passed, and a best guess.
 
-use crate::time::{ClockTrust, Moment, Monotonic, Timestamp};
+use crate::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
 
 /// The bound and the guess, kept over the life of an instance; the bound and the epoch are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +18,26 @@ impl Clock {
         Self { floor, epoch, heard: None }
     }
 
-    /// A time that HQ signed, in an answer that is bound to a request of this box. Its floor rises;
-    /// only a higher epoch lowers it (DESIGN 3).
-    pub fn hear(&mut self, time: Timestamp, epoch: u64, build: Timestamp, now: Moment) {
+    /// A time that HQ signed, in an answer that is bound to a request of this box, sent at `asked`.
+    /// The floor rises; only a higher epoch lowers it (DESIGN 3). The guess follows only an answer
+    /// that came at once: whoever holds answers back must not make the box's clock lag.
+    pub fn hear(
+        &mut self,
+        time: Timestamp,
+        epoch: u64,
+        build: Timestamp,
+        asked: Option<Monotonic>,
+        now: Moment,
+    ) {
+        let prompt = asked.is_some_and(|asked| now.monotonic.since(asked) <= PROMPT);
         if epoch > self.epoch {
             self.epoch = epoch;
             self.floor = time.max(build);
-            self.heard = Some((time, now.monotonic));
+            self.heard = prompt.then_some((time, now.monotonic));
             return;
         }
         // An answer that HQ stored and gives again carries the time of its first giving.
-        if time > self.bound(now) {
+        if prompt && time > self.bound(now) {
             self.heard = Some((time, now.monotonic));
         }
         self.floor = self.floor.max(time);
@@ -57,6 +66,9 @@ impl Clock {
     }
 }
 
+/// An answer that took longer sets no clock (DESIGN 3).
+const PROMPT: Span = Span::from_seconds(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,9 +87,22 @@ mod tests {
         let mut clock = Clock::new(build, 1);
         assert_eq!(clock.guess(at(5, 7, ClockTrust::Unset)), None);
         assert_eq!(clock.bound(at(5, 7, ClockTrust::Unset)), build);
-        clock.hear(Timestamp::from_millis(5000), 1, build, at(10, 12, ClockTrust::Unset));
+        let now = at(10, 12, ClockTrust::Unset);
+        clock.hear(Timestamp::from_millis(5000), 1, build, Some(now.monotonic), now);
         let later = at(110, 112, ClockTrust::Unset);
         assert_eq!(clock.guess(later), Some(Timestamp::from_millis(5100)));
+    }
+
+    #[test]
+    fn an_answer_that_was_held_back_sets_no_clock() {
+        let build = Timestamp::from_millis(1000);
+        let mut clock = Clock::new(build, 1);
+        let now = at(100_000, 0, ClockTrust::Unset);
+        let time = Timestamp::from_millis(5000);
+        clock.hear(time, 1, build, Some(Monotonic::from_millis(10)), now);
+        assert_eq!((clock.guess(now), clock.bound(now)), (None, time));
+        clock.hear(time, 1, build, None, now);
+        assert_eq!(clock.guess(now), None);
     }
 
     #[test]
@@ -85,12 +110,12 @@ mod tests {
         let build = Timestamp::from_millis(1000);
         let mut clock = Clock::new(build, 1);
         let now = at(10, 0, ClockTrust::Unset);
-        clock.hear(Timestamp::from_millis(9000), 1, build, now);
-        clock.hear(Timestamp::from_millis(5000), 1, build, now);
+        clock.hear(Timestamp::from_millis(9000), 1, build, Some(now.monotonic), now);
+        clock.hear(Timestamp::from_millis(5000), 1, build, Some(now.monotonic), now);
         assert_eq!(clock.bound(now), Timestamp::from_millis(9000));
-        clock.hear(Timestamp::from_millis(6000), 2, build, now);
+        clock.hear(Timestamp::from_millis(6000), 2, build, Some(now.monotonic), now);
         assert_eq!(clock.bound(now), Timestamp::from_millis(6000));
-        clock.hear(Timestamp::from_millis(10), 3, build, now);
+        clock.hear(Timestamp::from_millis(10), 3, build, Some(now.monotonic), now);
         assert_eq!(clock.floor, build);
     }
 }

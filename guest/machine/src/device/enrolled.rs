@@ -105,12 +105,14 @@ impl Enrolled {
 
     /// HQ has answered the pending request.
     pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
-        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, now);
+        let asked = self.unit.link.asked;
+        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
         let endpoint = self.member.pending.as_ref().map(|pending| pending.endpoint);
         match reply.body {
             ReplyBody::Problem(problem) => self.refused(config, endpoint, &problem, now),
             ReplyBody::Contact(answer) => {
-                self.done();
+                self.unit.link.contacted(now);
+                self.dirty = true;
                 self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
                 let grant = Object::parse(&self.member.grant).ok();
                 let identity = self.member.identity.clone();
@@ -191,15 +193,14 @@ impl Enrolled {
 
     /// Factory reset: a signed farewell is stored, then everything that tells who the box was goes.
     pub(super) fn reset(mut self, config: &Config, now: Moment) -> Outcome {
-        if let Some(pending) = self.farewell(config) {
-            let waiting = &mut self.unit.outbox.waiting;
-            if waiting.len() >= MAX_OUTBOX {
-                waiting.remove(0);
-            }
-            waiting.push(Retirement { device: self.member.device.clone(), pending });
-            self.unit.outbox.link = Link::default();
-            self.effects.push(Effect::PersistOutbox(self.unit.outbox.waiting.clone()));
+        let pending = self.farewell(config);
+        let waiting = &mut self.unit.outbox.waiting;
+        if waiting.len() >= MAX_OUTBOX {
+            waiting.remove(0);
         }
+        waiting.push(Retirement { device: self.member.device.clone(), pending });
+        self.unit.outbox.link = Link::default();
+        self.effects.push(Effect::PersistOutbox(self.unit.outbox.waiting.clone()));
         self.forget(now)
     }
 
@@ -212,10 +213,15 @@ impl Enrolled {
         (state, self.effects, verdict)
     }
 
-    fn farewell(&mut self, config: &Config) -> Option<Pending> {
-        let generator = self.unit.entropy.ready(config.crypto, config.hq_trusted)?;
-        let payload = Retire { continuity: continuity(config, &self.member, generator) };
-        Some(self.sign(config, Endpoint::Retire, &payload.to_object()))
+    /// The signed `retire`. Its nonce needs to be unique and nothing more, so that a box can be
+    /// reset before its generator is ready.
+    fn farewell(&mut self, config: &Config) -> Pending {
+        let seed = &self.member.identity.seed;
+        let count = self.unit.exchanges.to_le_bytes();
+        let mac = config.crypto.hmac_sha256(seed.expose(), &[b"otscert retire v1", &count]);
+        let nonce = Nonce::new(core::array::from_fn(|at| mac[at]));
+        let continuity = Continuity { token: self.member.token.clone(), nonce };
+        self.sign(config, Endpoint::Retire, &Retire { continuity }.to_object())
     }
 
     /// The pending request is answered.

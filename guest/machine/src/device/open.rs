@@ -16,7 +16,7 @@ use crate::wire::message::{
     AddressAnswer, Contact, ContactAnswer, EnrolAnswer, OrderAnswer, PollAnswer, Problem,
     RetireAnswer,
 };
-use crate::wire::trust::{Expiry, TrustError};
+use crate::wire::trust::{Expiry, Grant, TrustError};
 
 /// Why an answer does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,9 @@ enum AnswerError {
         /// The answer's `sub`.
         got: String,
     },
+    /// The grant is not the one that the rest of the answer speaks of.
+    #[error("its grant is for another key, device or name than the answer itself")]
+    OtherGrant,
     /// A peer of another kind answered.
     #[error("the host says that somebody else than HQ answered")]
     OtherPeer,
@@ -97,7 +100,11 @@ fn read(
             if got != expected {
                 return Err(AnswerError::OtherDevice { expected, got });
             }
-            read_body(pending.endpoint, payload)?
+            let body = read_body(pending.endpoint, payload)?;
+            if let ReplyBody::Enrol(answer) = &body {
+                check_grant(config, answer)?;
+            }
+            body
         }
     };
     Ok(Reply { time, epoch: delegation.epoch, body })
@@ -112,6 +119,20 @@ fn read_body(endpoint: Endpoint, payload: &Object) -> Result<ReplyBody, JsonErro
         Endpoint::Address => ReplyBody::Address(AddressAnswer::parse(payload)?),
         Endpoint::Retire => ReplyBody::Retire(RetireAnswer::parse(payload)?),
     })
+}
+
+/// The grant is what a box shows to an HQ that has forgotten it: one that would not be taken then
+/// is refused now.
+fn check_grant(config: &Config, answer: &EnrolAnswer) -> Result<(), AnswerError> {
+    let grant = Grant::open(config.crypto, &config.roots, &answer.grant)?;
+    let fits = grant.key.to_string() == answer.sub
+        && grant.device == answer.device
+        && grant.mode == answer.mode
+        && grant.cert_names() == answer.names;
+    match fits {
+        true => Ok(()),
+        false => Err(AnswerError::OtherGrant),
+    }
 }
 
 /// Whom an answer to this request must be for.
@@ -157,9 +178,10 @@ const fn answer_type(endpoint: Endpoint) -> Typ {
 
 fn failed(exchange: ExchangeId, error: &AnswerError) -> Event {
     let kind = match error {
-        AnswerError::Trust(_) | AnswerError::OtherRequest | AnswerError::OtherDevice { .. } => {
-            FailureKind::UntrustedPeer
-        }
+        AnswerError::Trust(_)
+        | AnswerError::OtherRequest
+        | AnswerError::OtherDevice { .. }
+        | AnswerError::OtherGrant => FailureKind::UntrustedPeer,
         AnswerError::Jws(_) | AnswerError::Payload(_) | AnswerError::OtherPeer => {
             FailureKind::NotUnderstood
         }

@@ -62,6 +62,8 @@ pub struct Unit {
 pub struct Link {
     /// The pending request has been submitted and nothing has come back.
     pub in_flight: bool,
+    /// When the pending request was submitted last.
+    pub asked: Option<Monotonic>,
     /// Failures in a row.
     pub attempt: u32,
     /// Not before this.

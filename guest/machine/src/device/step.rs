@@ -8,9 +8,10 @@ use super::config::Config;
 use super::enrolled::{Enrolled, IDLE};
 use super::event::{Effect, Event, Reply, ReplyBody, Step, Verdict};
 use super::state::{Outbox, State, Unit};
-use crate::peer::{Endpoint, Failure};
+use crate::peer::{Endpoint, Failure, FailureKind};
 use crate::time::{Moment, Monotonic};
 use crate::types::ExchangeId;
+use crate::wire::problem::ProblemKind;
 
 /// Takes one event. Total: every state takes every event, and says what it made of it.
 #[must_use]
@@ -125,7 +126,7 @@ fn answered(
     reply: Reply,
     now: Moment,
 ) -> Outcome {
-    if let Some(outcome) = retired(&mut state, exchange, &reply) {
+    if let Some(outcome) = retired(config, &mut state, exchange, &reply, now) {
         return (state, outcome, Verdict::Taken);
     }
     if state.pending().is_none_or(|pending| pending.exchange != exchange) {
@@ -168,25 +169,34 @@ fn failed(
     }
 }
 
-/// A retirement was delivered: HQ has taken it, or will never take it otherwise.
-fn retired(state: &mut State, exchange: ExchangeId, reply: &Reply) -> Option<Vec<Effect>> {
-    let outbox = &mut unit_mut(state)?.outbox;
+/// HQ answered a retirement: it is done if HQ took it, or does not know the device any more.
+fn retired(
+    config: &Config,
+    state: &mut State,
+    exchange: ExchangeId,
+    reply: &Reply,
+    now: Moment,
+) -> Option<Vec<Effect>> {
+    let unit = unit_mut(state)?;
+    let noise = jitter(config, unit);
+    let outbox = &mut unit.outbox;
     let first = outbox.waiting.first()?;
     if first.pending.exchange != exchange || first.pending.endpoint != Endpoint::Retire {
         return None;
     }
-    match &reply.body {
-        ReplyBody::Problem(problem) if super::bootstrap::repeats(problem.kind) => {
-            outbox.link.in_flight = false;
-            return Some(Vec::new());
+    if let ReplyBody::Problem(problem) = &reply.body {
+        match problem.kind {
+            Some(ProblemKind::Retired | ProblemKind::UnknownDevice) => {}
+            Some(_) | None => {
+                let failure = Failure {
+                    kind: FailureKind::NotUnderstood,
+                    detail: super::bootstrap::sentence(problem),
+                    retry_after: problem.retry_after,
+                };
+                outbox.link.failed(config, &failure, noise, now);
+                return Some(Vec::new());
+            }
         }
-        ReplyBody::Problem(_)
-        | ReplyBody::Contact(_)
-        | ReplyBody::Enrol(_)
-        | ReplyBody::Order(_)
-        | ReplyBody::Poll(_)
-        | ReplyBody::Address(_)
-        | ReplyBody::Retire(_) => {}
     }
     outbox.waiting.remove(0);
     outbox.link.succeeded();
@@ -201,6 +211,7 @@ fn deliver(unit: &mut Unit, now: Moment, effects: &mut Vec<Effect>) {
     };
     if outbox.link.is_due(now.monotonic) {
         outbox.link.in_flight = true;
+        outbox.link.asked = Some(now.monotonic);
         effects.push(Effect::Submit {
             exchange: first.pending.exchange,
             endpoint: first.pending.endpoint,

@@ -13,7 +13,7 @@ use otscert_machine::time::{ClockTrust, Span, Timestamp};
 use otscert_machine::types::{Digest, NameMode};
 use otscert_machine::wire::json::Json;
 use otscert_machine::wire::message::Command;
-use otscert_machine::wire::problem;
+use otscert_machine::wire::problem::{self, ProblemKind};
 
 use mini_hq::MiniHq;
 use rig::{NOW, Rig};
@@ -187,6 +187,72 @@ fn a_reset_delivers_a_farewell_and_starts_anew() {
     assert_eq!(rig.hq.retired, 1);
     assert_ne!(rig.progress().device, before);
     assert_eq!(rig.progress().state, "Serving");
+}
+
+#[test]
+fn a_box_can_be_reset_before_its_generator_is_ready() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    rig.host.entropy = false;
+    rig.power_on();
+    rig.input(Input::Reset);
+    rig.wait(Span::from_hours(1));
+    assert_eq!(rig.hq.retired, 1);
+}
+
+#[test]
+fn a_farewell_that_hq_puts_off_is_said_again_without_haste_until_it_is_taken() {
+    for kind in [ProblemKind::Unavailable, ProblemKind::WrongType, ProblemKind::BadToken] {
+        let mut rig = Rig::new();
+        rig.power_on();
+        rig.settle();
+        rig.hq.refuse = Some(kind);
+        rig.input(Input::Reset);
+        rig.wait(Span::from_days(2));
+        assert!(rig.hq.calls < 400, "{kind:?}: {} calls in two days", rig.hq.calls);
+        assert_eq!(rig.hq.retired, 0);
+        rig.hq.refuse = None;
+        rig.wait(Span::from_days(2));
+        assert_eq!(rig.hq.retired, 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn an_enrolment_that_is_refused_as_stale_after_every_contact_is_not_tried_in_haste() {
+    let mut rig = Rig::new();
+    rig.hq.refuse_enrol = Some(ProblemKind::StaleNonce);
+    rig.power_on();
+    rig.wait(Span::from_days(1));
+    assert!(rig.hq.calls < 400, "{} calls in a day", rig.hq.calls);
+    rig.hq.refuse_enrol = None;
+    rig.wait(Span::from_hours(3));
+    assert_eq!(rig.progress().state, "Serving");
+}
+
+#[test]
+fn a_request_that_somebody_put_on_another_path_is_sent_again_unchanged() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.deliver();
+    let enrol = rig.device.state().pending().unwrap().clone();
+    rig.hq.refuse = Some(ProblemKind::WrongType);
+    rig.deliver();
+    assert_eq!(rig.device.state().pending(), Some(&enrol));
+    rig.hq.refuse = None;
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+}
+
+#[test]
+fn a_grant_for_another_key_is_refused() {
+    let mut rig = Rig::new();
+    rig.hq.foreign_grant = true;
+    rig.power_on();
+    rig.wait(Span::from_minutes(5));
+    assert_eq!(rig.progress().state, "Enrolling");
+    assert!(rig.progress().reason.contains("grant"), "{}", rig.progress().reason);
+    assert_eq!(rig.device.state().pending().unwrap().endpoint, Endpoint::Enrol);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct MiniHq {
     pub(crate) addresses: Vec<String>,
     pub(crate) command: Option<Command>,
     pub(crate) refuse: Option<ProblemKind>,
+    pub(crate) refuse_enrol: Option<ProblemKind>,
+    pub(crate) foreign_grant: bool,
     pub(crate) trouble: Option<String>,
     pub(crate) down: bool,
     pub(crate) calls: u32,
@@ -61,6 +63,8 @@ impl MiniHq {
             addresses: Vec::new(),
             command: None,
             refuse: None,
+            refuse_enrol: None,
+            foreign_grant: false,
             trouble: None,
             down: false,
             calls: 0,
@@ -88,7 +92,8 @@ impl MiniHq {
         {
             return answer.clone();
         }
-        if let Some(kind) = self.refuse {
+        let refuse_enrol = self.refuse_enrol.filter(|_| endpoint == Endpoint::Enrol);
+        if let Some(kind) = self.refuse.or(refuse_enrol) {
             return self.problem(req, kind);
         }
         let (typ, payload) = match endpoint {
@@ -151,7 +156,10 @@ impl MiniHq {
                 self.enrolments += 1;
                 let id = format!("{}{}", "a".repeat(19), char::from(b'a' + self.enrolments as u8));
                 Grant {
-                    key: thumbprint,
+                    key: match self.foreign_grant {
+                        true => self.roots.keys[0].thumbprint(&RustCrypto),
+                        false => thumbprint,
+                    },
                     device: DeviceId::parse(&id).unwrap(),
                     mode: self.mode,
                     name: DnsName::parse(&format!("l{}.devices.test", self.enrolments)).unwrap(),
@@ -181,11 +189,12 @@ impl MiniHq {
         let Signer::Kid(kid) = unverified.header().signer.clone() else {
             panic!("retire carries the device id");
         };
-        if let Some((key, _)) = self.device.take() {
+        // A box that enrolled anew meanwhile is another device, whose key this HQ has instead.
+        if let Some((key, _)) = self.device.take_if(|(_, id)| id.as_str() == kid) {
             let verified = unverified.verify(&RustCrypto, &key).unwrap();
             Retire::parse(&verified.payload).unwrap();
-            self.retired += 1;
         }
+        self.retired += 1;
         let sub = DeviceId::parse(&kid).unwrap();
         (Typ::RetireAnswer, RetireAnswer { sub, req, time: self.clock }.to_object())
     }
