@@ -210,7 +210,8 @@ fn a_farewell_that_hq_puts_off_is_said_again_without_haste_until_it_is_taken() {
         rig.hq.refuse = Some(kind);
         rig.input(Input::Reset);
         rig.wait(Span::from_days(2));
-        assert!(rig.hq.calls < 400, "{kind:?}: {} calls in two days", rig.hq.calls);
+        // The farewell and the first contact of the box that it became, side by side.
+        assert!(rig.hq.calls < 800, "{kind:?}: {} calls in two days", rig.hq.calls);
         assert_eq!(rig.hq.retired, 0);
         rig.hq.refuse = None;
         rig.wait(Span::from_days(2));
