@@ -345,3 +345,6 @@ async fn fill(zone: &dyn Zone, store: &Store, now: Timestamp) -> Result<(), Stor
     tracing::info!(records = records.len(), refused, "zone filled");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,11 @@ impl WasmFactory {
         config: RegistrarConfig,
         entropy: Arc<dyn EntropySource>,
     ) -> Result<Self, LoadError> {
+        let pooled_instances = limits.pooled_instances.or(Some(INSTANCES));
+        let limits = Limits {
+            pooled_instances,
+            ..limits
+        };
         let engine =
             Engine::new(&otscert_component::engine_config(&limits)).map_err(LoadError::Compile)?;
         let ticker = EpochTicker::start(&engine, limits.tick)
@@ -225,3 +230,7 @@ fn refusal(error: wit::Error) -> Refusal {
         wit::Error::Other(text) => Refusal::Other(text),
     }
 }
+
+/// Instances alive at once, unless the limits say otherwise: one for each thread there can be, and some for tools. The
+/// pool takes address space for them, and memory only when they live.
+const INSTANCES: u32 = 72;

@@ -19,6 +19,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -67,8 +68,16 @@ pub struct Store {
     readers: SqlitePool,
     last_version: AtomicU64,
     commits: AtomicU64,
-    /// Held for as long as this process may write.
-    _lock: Option<File>,
+    access: Access,
+    /// Held for as long as this process may write: until [`Store::close`].
+    lock: std::sync::Mutex<Option<File>>,
+}
+
+/// What this process may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
 }
 
 /// A transaction that has begun.
@@ -121,7 +130,8 @@ impl Store {
             writer: Mutex::new(Some(writer)),
             last_version: AtomicU64::new(last_version),
             commits: AtomicU64::new(0),
-            _lock: Some(lock),
+            access: Access::ReadWrite,
+            lock: std::sync::Mutex::new(Some(lock)),
         })
     }
 
@@ -148,7 +158,8 @@ impl Store {
             writer: Mutex::new(None),
             last_version: AtomicU64::new(0),
             commits: AtomicU64::new(0),
-            _lock: None,
+            access: Access::ReadOnly,
+            lock: std::sync::Mutex::new(None),
         })
     }
 
@@ -204,11 +215,13 @@ impl Store {
     ///
     /// If the database cannot be written to.
     pub async fn begin(&self, name: &'static str) -> Result<OpenTx<'_>, StoreError> {
-        if self._lock.is_none() {
-            return Err(StoreError::ReadOnly { transaction: name });
+        let mut writer = self.writer.lock().await;
+        match self.access {
+            Access::ReadOnly => return Err(StoreError::ReadOnly { transaction: name }),
+            Access::ReadWrite if self.lock().is_none() => return Err(StoreError::Stopped),
+            Access::ReadWrite => {}
         }
         let failed = |source| StoreError::from_sqlx(name, source);
-        let mut writer = self.writer.lock().await;
         // Taken out for the time of the transaction: whichever way this ends early, the connection is closed, and
         // with it the transaction is undone.
         let mut connection = match writer.take() {
@@ -239,20 +252,25 @@ impl Store {
         &self.options.path
     }
 
-    /// Closes all connections and folds the write-ahead log into the file.
+    /// Closes all connections, folds the write-ahead log into the file, and lets another process write.
     ///
     /// # Errors
     ///
     /// If the log could not be folded in; nothing is lost, the next start does it.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.readers.close().await;
-        match self.writer.lock().await.take() {
-            Some(writer) => writer
-                .close()
-                .await
-                .map_err(|source| StoreError::from_sqlx("close", source)),
+        let mut writer = self.writer.lock().await;
+        let lock = self.lock().take();
+        let closed = match writer.take() {
+            Some(writer) => writer.close().await,
             None => Ok(()),
-        }
+        };
+        drop(lock);
+        closed.map_err(|source| StoreError::from_sqlx("close", source))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<File>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The pool of read connections for queries.

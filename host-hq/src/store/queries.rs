@@ -86,7 +86,7 @@ pub struct Device {
     pub history: Vec<HistoryRow>,
     /// Exchanges that have not been answered.
     pub outbox: Vec<OutboxEntry>,
-    /// Its records: those whose key is its subject, or begins with it and `/`.
+    /// Its records: those under its subject and below, and its last answer and its chain.
     pub records: Vec<RecordRow>,
 }
 
@@ -269,13 +269,22 @@ impl Store {
             .collect()
     }
 
+    /// The host knows no more of the component's keys than docs/DATA_MODEL.md says: the records of one subject are its
+    /// own, those below it, and those of the same id in the other families.
     async fn records_of(&self, subject: &Subject) -> Result<Vec<RecordRow>, StoreError> {
+        let whole = subject.as_str();
+        let id = whole.rsplit_once('/').map_or(whole, |(_, id)| id);
+        let families: Vec<_> = FAMILIES
+            .iter()
+            .map(|family| format!("{family}/{id}"))
+            .collect();
         // `0` is the character after `/`: the range holds every key that begins with the subject and a slash.
         let rows = sqlx::query(
             "SELECT key, value, expires_ms FROM record WHERE key = ?1 OR (key > ?1 || '/' AND key < ?1 || '0') \
-             ORDER BY key LIMIT ?2",
+             OR key IN (SELECT value FROM json_each(?2)) ORDER BY key LIMIT ?3",
         )
-        .bind(subject.as_str().to_owned())
+        .bind(whole.to_owned())
+        .bind(serde_json::Value::from(families).to_string())
         .bind(MAX_PAGE)
         .fetch_all(self.pool())
         .await
@@ -329,3 +338,5 @@ fn maybe_time(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>
 
 /// Rows of one page.
 pub const MAX_PAGE: u32 = 500;
+/// Families of records, besides the subject's own, in which a subject has one by its id.
+const FAMILIES: [&str; 2] = ["answer", "chain"];

@@ -68,6 +68,12 @@ impl Committer {
         (Self { store, units }, CommitterHandle { units: sender })
     }
 
+    /// How many units wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.units.len()
+    }
+
     /// Waits for a unit, commits it with all that have arrived, and settles them. `false`: every way in is gone.
     pub async fn run_once(&mut self) -> bool {
         match self.units.recv().await {

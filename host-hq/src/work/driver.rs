@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 use crate::error::chain;
@@ -100,7 +101,8 @@ async fn work_off(outbox: Arc<OutboxWorker>, lane: Lane, common: Common) {
     while !common.stop.is_cancelled() {
         // A task of its own, so that a panic in a CA's code costs one pass and not the lane.
         let (worker, of_lane, now) = (Arc::clone(&outbox), lane.clone(), common.clock.now().wall);
-        let pass = tokio::spawn(async move { worker.run_once(&of_lane, now).await }).await;
+        let pass = tokio::spawn(async move { worker.run_once(&of_lane, now).await });
+        let pass = AbortOnDropHandle::new(pass).await;
         let next = match pass {
             Ok(Ok(Pass::Told | Pass::Kept | Pass::Parked | Pass::LeaseLost)) => {
                 if lane == Lane::Zone {

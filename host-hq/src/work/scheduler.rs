@@ -97,3 +97,6 @@ pub const MAX_DUE: u32 = 64;
 const BUSY_PATIENCE_MS: u64 = 5_000;
 /// A component that failed on a subject fails again, until somebody replaces it.
 const FAULT_PATIENCE_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

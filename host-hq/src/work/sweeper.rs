@@ -92,3 +92,6 @@ impl Sweeper {
 /// Rows removed in one round, of each kind.
 pub const MAX_SWEPT: u32 = 1_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+#[cfg(test)]
+mod tests;

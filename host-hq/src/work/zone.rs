@@ -244,3 +244,96 @@ fn parse_value(owner: &str, value: &str) -> Result<TxtValue, ZoneError> {
 fn seconds(at: Timestamp) -> UnixSeconds {
     UnixSeconds::new(at.as_millis() / 1000)
 }
+
+#[cfg(test)]
+mod tests {
+    use otscert_hq_dns::{Modes, Nameserver, ZoneConfig, ZoneKind, ZoneSettings};
+
+    use crate::error::chain;
+
+    use super::*;
+
+    fn zone(outside: Vec<SocketAddr>) -> HqZone {
+        let config = ZoneConfig::new(ZoneSettings {
+            nameservers: vec![Nameserver {
+                name: DnsName::parse("ns1.fleet.test").unwrap(),
+                addresses: vec!["192.0.2.53".parse().unwrap()],
+            }],
+            ..ZoneSettings::new(
+                DnsName::parse("fleet.test").unwrap(),
+                "hostmaster@maker.test",
+                ZoneKind::Devices(Modes::Both),
+            )
+        });
+        let devices = Arc::new(ZoneStore::new(config.unwrap()));
+        let zones = Arc::new(Zones::new(vec![Arc::clone(&devices)]).unwrap());
+        HqZone::new(devices, zones, outside, Duration::from_millis(50))
+    }
+
+    fn txt(owner: &str) -> DnsRecord {
+        DnsRecord::Txt {
+            owner: owner.to_owned(),
+            value: "gfj9Xq-R59Wa_hmQHfYkqF4mQZ2pQ4hpuJjvQ1nYx9M".to_owned(),
+            expires: Timestamp::from_millis(10_000),
+        }
+    }
+
+    const LABEL: &str = "5jk2mnbv7q3wz6xr4tyhga9pce.fleet.test";
+    const OWNER: &str = "_acme-challenge.5jk2mnbv7q3wz6xr4tyhga9pce.fleet.test";
+
+    async fn sees(zone: &HqZone, at_ms: u64) -> bool {
+        let DnsRecord::Txt { owner, value, .. } = txt(OWNER) else {
+            unreachable!()
+        };
+        zone.is_visible(&owner, &value, Timestamp::from_millis(at_ms))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_txt_value_is_visible_from_its_publication_to_its_expiry() {
+        let zone = zone(Vec::new());
+        zone.publish(&DnsRecord::Label(LABEL.to_owned())).unwrap();
+        assert!(!sees(&zone, 1_000).await);
+        zone.publish(&txt(OWNER)).unwrap();
+        zone.publish(&txt(OWNER)).unwrap();
+        assert!(sees(&zone, 1_000).await);
+        assert!(!sees(&zone, 10_000).await, "expired");
+        zone.withdraw(&txt(OWNER)).unwrap();
+        zone.withdraw(&txt(OWNER)).unwrap();
+        assert!(!sees(&zone, 1_000).await);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_show_the_value_makes_it_invisible() {
+        // Nobody answers there: the discard port of a documentation address (RFC 5737).
+        let zone = zone(vec!["192.0.2.1:9".parse().unwrap()]);
+        zone.publish(&txt(OWNER)).unwrap();
+        assert!(!sees(&zone, 1_000).await);
+    }
+
+    #[test]
+    fn names_outside_the_zone_are_refused_by_name() {
+        let zone = zone(Vec::new());
+        let addresses = |name: &str| DnsRecord::Addresses {
+            name: name.to_owned(),
+            addresses: vec!["192.168.1.7".parse().unwrap()],
+        };
+        zone.publish(&addresses("nifty-babbage.fleet.test"))
+            .unwrap();
+        zone.withdraw(&addresses("nifty-babbage.fleet.test"))
+            .unwrap();
+        for record in [
+            DnsRecord::Label("5jk2mnbv7q3wz6xr4tyhga9pce.elsewhere.test".to_owned()),
+            DnsRecord::Label("5jk2mnbv7q3wz6xr4tyhga9pcefleet.test".to_owned()),
+            addresses("nifty-babbage.elsewhere.test"),
+            txt("_acme-challenge.elsewhere.test"),
+        ] {
+            let error = chain(&zone.publish(&record).unwrap_err());
+            assert!(
+                error.contains("elsewhere") || error.contains("pcefleet"),
+                "{error}"
+            );
+        }
+    }
+}
