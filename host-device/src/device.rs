@@ -164,7 +164,7 @@ impl Device {
 
     /// Resets a box that is not running: starts it without a page, tells it to reset, and carries its `retire` to HQ.
     ///
-    /// Returns once HQ has answered, or when there was nothing to retire. Dropping the future stops it; what was
+    /// Returns once HQ has taken it, or when there was nothing to retire. Dropping the future stops it; what was
     /// not delivered is delivered when the box runs again.
     ///
     /// # Errors

@@ -124,17 +124,10 @@ async fn reset(config: Config) -> anyhow::Result<ExitCode> {
     let board = Arc::new(linux_board(&config)?);
     let machine = Arc::new(machine(&config)?);
     match timeout(RESET_PATIENCE, Device::reset(device, board, machine)).await {
-        Ok(Ok(Retired::Answered)) => {
+        Ok(Ok(Retired::Delivered)) => {
             print(
                 "The box is reset: keys wiped, and HQ has been told to revoke the certificate and free the name.\n",
             )?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Ok(Ok(Retired::Refused(status))) => {
-            print(&format!(
-                "The box is reset: keys wiped. HQ would not take its farewell (HTTP {status}): it may not know this box \
-                 any longer.\n"
-            ))?;
             Ok(ExitCode::SUCCESS)
         }
         Ok(Ok(Retired::Nothing)) => {

@@ -92,11 +92,9 @@ pub(crate) struct Farewell {
 /// How a reset without a running box ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retired {
-    /// HQ has taken it.
-    Answered,
-    /// HQ will not take it, and said so with this HTTP status.
-    Refused(u16),
-    /// The box was not enrolled.
+    /// HQ has been told, and the machine has nothing more to say.
+    Delivered,
+    /// The box was not enrolled: there was nothing to tell.
     Nothing,
 }
 
@@ -201,11 +199,7 @@ impl Driver {
                     waiting = Some((again, due));
                 }
             }
-            if self
-                .farewell
-                .as_ref()
-                .is_some_and(|farewell| farewell.done.is_none())
-            {
+            if self.has_taken_leave() {
                 return Ok(());
             }
         }
@@ -298,16 +292,19 @@ impl Driver {
         }
         self.status
             .send_modify(|status| status.last_exchange = Some(text));
-        if let (Some(farewell), Endpoint::Retire, Answer::Hq { status, .. }) =
-            (&mut self.farewell, endpoint, answer)
-        {
-            match status {
-                200..=299 => farewell.tell(Retired::Answered),
-                // Too many requests: the machine tries again.
-                400..=428 | 430..=499 => farewell.tell(Retired::Refused(*status)),
-                _ => {}
-            }
+    }
+
+    /// Whether a reset without a running box is done. Only the machine knows whether HQ's answer was one: it says so
+    /// by waiting for nothing any longer.
+    fn has_taken_leave(&mut self) -> bool {
+        let waits = self.status.borrow().next_try.is_some() || !self.exchanges.is_empty();
+        let Some(farewell) = &mut self.farewell else {
+            return false;
+        };
+        if farewell.said && !waits {
+            farewell.tell(Retired::Delivered);
         }
+        farewell.done.is_none()
     }
 
     fn note_failure(&mut self, error: &CallError) -> Duration {

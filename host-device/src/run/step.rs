@@ -121,7 +121,7 @@ impl Driver {
                 .certificate
                 .as_ref()
                 .map_or(0, |certificate| certificate.version);
-            if version == served || self.refused_version == Some(version) {
+            if !is_news(version, served, &mut self.refused_version) {
                 return Ok(());
             }
             let pair = if version == 0 {
@@ -267,6 +267,15 @@ impl Driver {
     }
 }
 
+/// Whether a credential of that version is to be served. One that was refused is not tried again; once the machine
+/// has fallen back, it may use the number for another.
+fn is_news(version: u64, served: u64, refused: &mut Option<u64>) -> bool {
+    if *refused != Some(version) {
+        *refused = None;
+    }
+    version != served && *refused != Some(version)
+}
+
 fn panicked(call: &'static str, panic: tokio::task::JoinError) -> CallError {
     CallError::Gone {
         call,
@@ -292,3 +301,22 @@ const MAX_REFUSALS: usize = 3;
 const SHORTEST_SLEEP: Duration = Duration::from_millis(10);
 /// A wake-up that is not due is harmless, and a clock that jumped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_credential_is_not_tried_again_but_its_number_may_be_used_for_another() {
+        let mut refused = None;
+        assert!(is_news(2, 1, &mut refused));
+        refused = Some(2);
+        assert!(
+            !is_news(2, 1, &mut refused),
+            "the machine has not fallen back yet"
+        );
+        assert!(!is_news(1, 1, &mut refused), "it has");
+        assert!(is_news(2, 1, &mut refused), "this is another one");
+        assert!(is_news(0, 1, &mut refused), "after a reset there is none");
+    }
+}
