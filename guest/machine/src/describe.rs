@@ -5,13 +5,11 @@ use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
 use crate::device::records::{CredentialRecord, DeviceRecord, Retirement};
-use crate::hq::records as hq;
+use crate::hq::describe as hq;
 use crate::record::{self, RecordKind};
-use crate::types::{DeviceId, Digest};
 use crate::wire::json::{Json, Object};
 use crate::wire::jws::{Signer, Unverified};
 use crate::wire::message::Contact;
-use crate::x509::chain::Chain;
 
 /// A stored record as JSON: its kind, and its content.
 ///
@@ -43,47 +41,19 @@ pub fn record(crypto: &dyn Crypto, key: &str, bytes: &[u8]) -> Result<String, St
                 record::open(kind, bytes, crypto).map_err(opened)?;
             alloc::format!("{value:?}")
         }
-        RecordKind::HqDevice => {
-            let value: hq::DeviceRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqOwn => {
-            let value: hq::OwnRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqName => {
-            let value: hq::NameRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqTlsKey => {
-            let value: hq::TlsRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqKey => {
-            let value: DeviceId = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqSignature => {
-            let value: Digest = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqAnswer => {
-            let value: hq::Stored = record::open(kind, bytes, crypto).map_err(opened)?;
-            message(&value.body)?
-        }
-        RecordKind::HqChain => {
-            let value: Vec<Vec<u8>> = record::open(kind, bytes, crypto).map_err(opened)?;
-            match Chain::read(value) {
-                Ok(chain) => alloc::format!("{:?}", chain.leaf()),
-                Err(error) => error.to_string(),
-            }
+        RecordKind::HqDevice
+        | RecordKind::HqOwn
+        | RecordKind::HqName
+        | RecordKind::HqTlsKey
+        | RecordKind::HqKey
+        | RecordKind::HqSignature
+        | RecordKind::HqAnswer
+        | RecordKind::HqChain => {
+            let object = hq::describe(crypto, kind, bytes).map_err(opened)?;
+            return Ok(text(&named(key, kind).with("content", Json::Object(object))));
         }
     };
-    let object = Object::default()
-        .with_text("key", key)
-        .with_text("kind", kind.as_str())
-        .with_text("content", content);
-    Ok(text(&object))
+    Ok(text(&named(key, kind).with_text("content", content)))
 }
 
 /// A message of the protocol as JSON. Signatures are not checked.
@@ -116,6 +86,10 @@ pub fn message(bytes: &[u8]) -> Result<String, String> {
         .with_text("signer", signer)
         .with("payload", Json::Object(redact(payload)));
     Ok(text(&object))
+}
+
+fn named(key: &str, kind: RecordKind) -> Object {
+    Object::default().with_text("key", key).with_text("kind", kind.as_str())
 }
 
 /// Members that hold secrets, in whatever message they stand.

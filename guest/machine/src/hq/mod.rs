@@ -28,6 +28,7 @@
 
 pub mod config;
 pub mod continuity;
+pub mod describe;
 mod desk;
 pub mod drive;
 mod enrol;

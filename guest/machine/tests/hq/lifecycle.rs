@@ -429,3 +429,27 @@ fn a_command_about_nobody_is_an_error_for_the_operator() {
         .unwrap();
     assert!(world.store.is_empty());
 }
+
+#[test]
+fn every_record_can_be_shown_to_people() {
+    let mut world = World::new();
+    let client = Client::serving(&mut world, 1);
+    let names = world.config.own_names.clone();
+    let csr = csr::build(&CRYPTO, &seed(8), &names, &[1; 32]).unwrap();
+    world.command("own", Command::OwnCsr(csr));
+    for (key, bytes) in &world.store {
+        let shown = otscert_machine::describe::record(&CRYPTO, key, bytes).unwrap();
+        assert!(shown.contains(r#""content":{""#), "{key}: {shown}");
+    }
+    let device = &world.store[&client.subject()];
+    let shown = otscert_machine::describe::record(&CRYPTO, &client.subject(), device).unwrap();
+    for told in [
+        "https://ca.test/order/0",
+        "2026-11-23T",
+        "test CA",
+        "renewFrom",
+        "lastContact",
+    ] {
+        assert!(shown.contains(told), "{told} is missing in {shown}");
+    }
+}

@@ -1,12 +1,17 @@
-//! The HQ role, from bytes to bytes: boxes of the tests' own against HQ in memory.
+//! The HQ role, from bytes to bytes: boxes against HQ in memory.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test's helpers a panic is the report"
+)]
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a test names what it wants and refuses the rest"
+    reason = "a test names what it wants, refuses the rest"
 )]
 
 mod certificate;
 mod client;
 mod continuity;
+mod duet;
 mod enrolment;
 mod faults;
 mod lifecycle;

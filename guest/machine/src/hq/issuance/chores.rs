@@ -205,7 +205,7 @@ impl Work {
     }
 
     /// For people.
-    const fn as_str(&self) -> &'static str {
+    pub(in crate::hq) const fn as_str(&self) -> &'static str {
         match self {
             Self::PublishLabel(_) => "publishing the label",
             Self::WithdrawLabel(_) => "withdrawing the label",
