@@ -31,6 +31,8 @@ pub struct BoxOptions {
     pub addresses: Vec<IpAddr>,
     /// Throw the instance away after every input; inside this process only.
     pub recreate_after_every_event: bool,
+    /// Where its page listens.
+    pub listen: IpAddr,
     /// Serve a page; a box inside this process may do without.
     pub page: bool,
 }
@@ -41,6 +43,7 @@ impl Default for BoxOptions {
             model: None,
             addresses: vec![Ipv4Addr::LOCALHOST.into()],
             recreate_after_every_event: false,
+            listen: Ipv4Addr::LOCALHOST.into(),
             page: true,
         }
     }
@@ -75,7 +78,8 @@ impl BoxProcess {
     ///
     /// If the folder cannot be written.
     pub fn new(folder: &Path, bundle: &Path, options: &BoxOptions) -> anyhow::Result<Self> {
-        let [http, https] = free_ports()?;
+        let ports: [SocketAddr; 2] = free_ports()?;
+        let [http, https] = ports.map(|port| SocketAddr::new(options.listen, port.port()));
         fs::create_dir_all(folder)?;
         let addresses: Vec<_> = options.addresses.iter().map(ToString::to_string).collect();
         let mut config = format!(

@@ -74,11 +74,8 @@ impl StoreView {
     ///
     /// If the database cannot be read.
     pub async fn note_kinds(&self) -> anyhow::Result<BTreeMap<String, i64>> {
-        let query = "SELECT kind, COUNT(*) FROM history GROUP BY kind";
-        let rows = sqlx::query(query).fetch_all(&self.pool).await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect()
+        self.counts("SELECT kind, COUNT(*) FROM history GROUP BY kind")
+            .await
     }
 
     /// States of devices, and how many there are in each.
@@ -87,11 +84,18 @@ impl StoreView {
     ///
     /// If the database cannot be read.
     pub async fn states(&self) -> anyhow::Result<BTreeMap<String, i64>> {
-        let query = "SELECT state, COUNT(*) FROM summary WHERE kind = 'device' GROUP BY state";
-        let rows = sqlx::query(query).fetch_all(&self.pool).await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect()
+        self.counts("SELECT state, COUNT(*) FROM summary WHERE kind = 'device' GROUP BY state")
+            .await
+    }
+
+    /// Prices of the orders that went out to a CA, and how many there were of each.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn prices(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+        self.counts("SELECT price, COUNT(*) FROM quota_charge GROUP BY price")
+            .await
     }
 
     /// How many exchanges wait for an answer.
@@ -104,6 +108,15 @@ impl StoreView {
             .fetch_one(&self.pool)
             .await?
             .try_get(0)?)
+    }
+}
+
+impl StoreView {
+    async fn counts(&self, query: &'static str) -> anyhow::Result<BTreeMap<String, i64>> {
+        let rows = sqlx::query(query).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
     }
 }
 

@@ -196,6 +196,8 @@ pub struct HandBox {
     pub names: Vec<CertName>,
     /// The continuity token of the last answer.
     pub token: String,
+    /// HQ's word that the name is its own; shown with every enrolment once there is one.
+    pub grant: Option<Object>,
     random: Seeded,
 }
 
@@ -210,6 +212,7 @@ impl HandBox {
             device: String::new(),
             names: Vec::new(),
             token: String::new(),
+            grant: None,
             random,
         }
     }
@@ -253,7 +256,7 @@ impl HandBox {
                 grade: Grade::A,
                 sources: vec![text("system")?],
             },
-            grant: None,
+            grant: self.grant.clone(),
         };
         let key = Ed25519Public::new(RustCrypto.ed25519_public(&self.seed));
         Ok(self.sign(Typ::Enrol, Signer::Key(key), &enrol.to_object()))
@@ -281,6 +284,7 @@ impl HandBox {
         self.device = answer.text("device")?.to_owned();
         self.token = answer.text("token")?.to_owned();
         self.names = answer.texts("names", 8, CertName::parse)?;
+        self.grant = Some(answer.object("grant")?.clone());
         Ok(())
     }
 

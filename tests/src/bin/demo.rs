@@ -175,7 +175,7 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Opens a box's page as a browser would, once the box says where it is.
 async fn look(client: &Client, one: &BoxProcess) -> anyhow::Result<(String, IpAddr, Leaf)> {
-    let status = one.status().await?;
+    let status = one.status().await.context("starting")?;
     let url = status["urls"][0].as_str().unwrap_or_default().to_owned();
     ensure!(
         status["https"] == true && !url.is_empty(),
