@@ -15,8 +15,14 @@ pub struct RawConfig {
     /// Folder for this box's keys and records; its own, and kept over firmware updates [default: /var/lib/otscert]
     #[arg(long, env = "OTSCERT_STORAGE", value_name = "FOLDER", global = true)]
     pub storage: Option<PathBuf>,
-    /// Where the page listens for HTTP, or "none" [default: [::]:80]
-    #[arg(long, env = "OTSCERT_HTTP", value_name = "ADDRESS:PORT", global = true)]
+    /// Where the page listens for HTTP.
+    #[arg(
+        long,
+        help = "Where the page listens for HTTP, or \"none\" [default: [::]:80]",
+        env = "OTSCERT_HTTP",
+        value_name = "ADDRESS:PORT",
+        global = true
+    )]
     pub http: Option<String>,
     /// Where the page listens for HTTPS, or "none" [default: [::]:443]
     #[arg(
