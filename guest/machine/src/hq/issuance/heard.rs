@@ -1,5 +1,6 @@
 //! What an answer does to an issuance. Every state lists every answer.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -109,7 +110,7 @@ impl Line {
     fn order_made(
         &mut self,
         desk: &mut Desk<'_>,
-        attempt: Attempt,
+        attempt: Box<Attempt>,
         report: OrderReport,
     ) -> Issuance {
         let url = &report.order.order;
@@ -117,13 +118,13 @@ impl Line {
             NoteKind::OrderCreated,
             alloc::format!("{url} at {}", report.order.ca),
         );
-        let placed = Placed {
+        let placed = Box::new(Placed {
             attempt,
             order: report.order.clone(),
             proofs: Vec::new(),
             entered: desk.now,
             finalized: 0,
-        };
+        });
         match report.state {
             OrderState::Pending => self.enter(desk, placed, Issuance::AwaitingAuthorizations),
             OrderState::Ready => self.finalize(desk, placed),
@@ -140,7 +141,7 @@ impl Line {
     fn proofs_wanted(
         &mut self,
         desk: &mut Desk<'_>,
-        mut placed: Placed,
+        mut placed: Box<Placed>,
         list: &[Authorization],
     ) -> Issuance {
         let expires = desk.now + PROOF_LIFE;
@@ -177,7 +178,7 @@ impl Line {
             let why = String::from("a name server of the zone does not show the proof");
             let Placed {
                 attempt, proofs, ..
-            } = state.placed;
+            } = *state.placed;
             return self.fail(desk, attempt, &proofs, why, Span::ZERO);
         }
         let pause = doubled(FIRST_LOOK, state.turn.tries, LAST_LOOK);
@@ -205,7 +206,7 @@ impl Line {
                 let why = reason(&report, "the CA could not validate the names");
                 let Placed {
                     attempt, proofs, ..
-                } = state.placed;
+                } = *state.placed;
                 self.fail(desk, attempt, &proofs, why, AFTER_VALIDATION)
             }
         }
@@ -229,7 +230,7 @@ impl Line {
                 let why = reason(&report, "the CA refused to issue");
                 let Placed {
                     attempt, proofs, ..
-                } = state.placed;
+                } = *state.placed;
                 self.fail(desk, attempt, &proofs, why, Span::ZERO)
             }
         }
@@ -238,7 +239,7 @@ impl Line {
     fn fetched(
         &mut self,
         desk: &mut Desk<'_>,
-        placed: Placed,
+        placed: Box<Placed>,
         chain: Result<Chain, String>,
     ) -> Issuance {
         let chain = chain.and_then(|chain| checked(desk, &placed.attempt, chain));
@@ -247,7 +248,7 @@ impl Line {
             order,
             proofs,
             ..
-        } = placed;
+        } = *placed;
         let chain = match chain {
             Ok(chain) => chain,
             Err(why) => return self.fail(desk, attempt, &proofs, why, Span::ZERO),
@@ -310,7 +311,7 @@ impl Line {
             let why = reason(&report, "the CA has not come to an end with the order");
             let Placed {
                 attempt, proofs, ..
-            } = state.placed;
+            } = *state.placed;
             return self.fail(desk, attempt, &proofs, why, Span::ZERO);
         }
         let pause = doubled(FIRST_POLL, state.turn.tries, LAST_POLL);
@@ -323,12 +324,12 @@ impl Line {
         )
     }
 
-    fn finalize(&mut self, desk: &mut Desk<'_>, mut placed: Placed) -> Issuance {
+    fn finalize(&mut self, desk: &mut Desk<'_>, mut placed: Box<Placed>) -> Issuance {
         if placed.finalized >= MAX_FINALIZE {
             let why = String::from("the CA takes the signing request and does not issue");
             let Placed {
                 attempt, proofs, ..
-            } = placed;
+            } = *placed;
             return self.fail(desk, attempt, &proofs, why, Span::ZERO);
         }
         placed.finalized += 1;
@@ -342,7 +343,7 @@ impl Line {
     fn enter(
         &mut self,
         desk: &mut Desk<'_>,
-        mut placed: Placed,
+        mut placed: Box<Placed>,
         next: fn(Asked) -> Issuance,
     ) -> Issuance {
         placed.entered = desk.now;
@@ -353,7 +354,7 @@ impl Line {
     fn prove(
         &mut self,
         desk: &mut Desk<'_>,
-        mut placed: Placed,
+        mut placed: Box<Placed>,
         at: u8,
         next: fn(Proving) -> Issuance,
     ) -> Issuance {

@@ -28,6 +28,7 @@ mod refused;
 mod renewal;
 mod state;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -126,7 +127,7 @@ impl Line {
             }
         };
         let (price, replaces) = self.price(desk, &csr.names, ca);
-        let attempt = Attempt {
+        let attempt = Box::new(Attempt {
             csr: csr.der.clone(),
             spki: csr.spki,
             names: csr.names.clone(),
@@ -135,7 +136,7 @@ impl Line {
             replaces,
             since: desk.now,
             failures,
-        };
+        });
         let how = match price {
             Price::Ari => "as a renewal inside the CA's window",
             Price::Renewal => "for the same names as before",
@@ -320,7 +321,7 @@ impl Line {
         }
     }
 
-    fn begin(&mut self, desk: &mut Desk<'_>, attempt: Attempt) -> Issuance {
+    fn begin(&mut self, desk: &mut Desk<'_>, attempt: Box<Attempt>) -> Issuance {
         let turn = Turn::begin(desk.now);
         self.ask(
             desk,
@@ -377,7 +378,7 @@ impl Line {
     fn fail(
         &mut self,
         desk: &mut Desk<'_>,
-        mut attempt: Attempt,
+        mut attempt: Box<Attempt>,
         proofs: &[Proof],
         why: String,
         least: Span,
@@ -407,7 +408,7 @@ impl Line {
     fn give_up(
         &mut self,
         desk: &mut Desk<'_>,
-        attempt: Attempt,
+        attempt: Box<Attempt>,
         proofs: &[Proof],
         why: String,
     ) -> Issuance {

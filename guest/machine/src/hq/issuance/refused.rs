@@ -186,7 +186,7 @@ fn after_doubt(state: Issuance) -> Issuance {
 }
 
 /// Takes a state apart; those that have no order under way come back.
-fn attempt_and_proofs(state: Issuance) -> Result<(Attempt, Vec<Proof>), Box<Issuance>> {
+fn attempt_and_proofs(state: Issuance) -> Result<(Box<Attempt>, Vec<Proof>), Box<Issuance>> {
     match state {
         idle @ (Issuance::Idle | Issuance::Failed(_)) => Err(Box::new(idle)),
         Issuance::Waiting(state) => Ok((state.attempt, Vec::new())),

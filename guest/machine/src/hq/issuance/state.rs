@@ -1,5 +1,6 @@
 //! One struct per state of an issuance, holding only what is valid in it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -63,7 +64,7 @@ pub struct Attempt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// What for.
-    pub attempt: Attempt,
+    pub attempt: Box<Attempt>,
     /// When.
     pub until: Timestamp,
     /// For people: why.
@@ -74,7 +75,7 @@ pub struct Waiting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitingOrder {
     /// What for.
-    pub attempt: Attempt,
+    pub attempt: Box<Attempt>,
     /// How the asking goes.
     pub turn: Turn,
 }
@@ -83,7 +84,7 @@ pub struct AwaitingOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// The order.
-    pub placed: Placed,
+    pub placed: Box<Placed>,
     /// How the asking goes.
     pub turn: Turn,
 }
@@ -92,7 +93,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proving {
     /// The order.
-    pub placed: Placed,
+    pub placed: Box<Placed>,
     /// How the asking goes.
     pub turn: Turn,
     /// Place of the proof it is about, in `placed.proofs`.
@@ -103,7 +104,7 @@ pub struct Proving {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// What for.
-    pub attempt: Attempt,
+    pub attempt: Box<Attempt>,
     /// The order.
     pub order: OrderRef,
     /// What the CA wants proved and HQ has published, or is about to.
