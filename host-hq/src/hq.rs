@@ -75,7 +75,7 @@ pub enum RequestError {
         /// When to come back, in seconds.
         retry_after_s: u32,
     },
-    /// HQ itself failed, or is stopping: a fault of the server.
+    /// HQ itself failed: a fault of the server.
     #[error("HQ failed")]
     Failed,
 }
@@ -302,10 +302,12 @@ impl Hq {
 fn refuse(error: CallError) -> RequestError {
     match error {
         CallError::Busy { retry_after_s } => RequestError::Busy { retry_after_s },
+        // Whoever comes back finds the next process.
+        CallError::Stopped => RequestError::Busy {
+            retry_after_s: RETRY_AFTER_STOP_S,
+        },
         // Each has been logged with its causes where it happened.
-        CallError::Guest(_) | CallError::Store(_) | CallError::LeaseLost | CallError::Stopped => {
-            RequestError::Failed
-        }
+        CallError::Guest(_) | CallError::Store(_) | CallError::LeaseLost => RequestError::Failed,
     }
 }
 
@@ -345,6 +347,8 @@ async fn fill(zone: &dyn Zone, store: &Store, now: Timestamp) -> Result<(), Stor
     tracing::info!(records = records.len(), refused, "zone filled");
     Ok(())
 }
+
+const RETRY_AFTER_STOP_S: u32 = 5;
 
 #[cfg(test)]
 mod tests;

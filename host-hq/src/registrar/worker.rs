@@ -75,7 +75,10 @@ impl Worker {
                 }
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "a call of the registrar failed");
+                // Whoever asked on HQ's own behalf logs it with what it was about.
+                if let Input::Request(_) = pending.input {
+                    tracing::error!(error = chain(&error), "a request was not decided");
+                }
                 pending.settle(Err(error));
             }
         }
@@ -234,7 +237,9 @@ impl Unit for Decided {
             Err(Declined::LeaseLost) => pending.settle(Err(CallError::LeaseLost)),
             Err(Declined::Store(StoreError::Stopped)) => pending.settle(Err(CallError::Stopped)),
             Err(Declined::Store(error)) => {
-                tracing::error!(error = chain(&error), "a decision could not be stored");
+                if let Input::Request(_) = pending.input {
+                    tracing::error!(error = chain(&error), "a decision could not be stored");
+                }
                 pending.settle(Err(CallError::Store(error)));
             }
         }

@@ -217,6 +217,9 @@ impl Tx<'_> {
 
     /// Leases at most `limit` due rows of a lane until `until`.
     ///
+    /// Orders are made one at a time at each CA: `newOrder` is not idempotent, and whoever is killed between the CA's
+    /// answer and its commit leaves an order that nobody knows of. So a kill leaves one at most.
+    ///
     /// Rows of the zone come in the order in which their subject submitted them, one at a time: a withdrawal must not
     /// overtake the publication before it.
     ///
@@ -232,7 +235,11 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let sql = match lane {
-            Lane::Ca(_) => lease_sql!("o.lane = ?6"),
+            Lane::Ca(_) => lease_sql!(
+                "o.lane = ?6 AND (o.operation <> 'new-order' OR NOT EXISTS (SELECT 1 FROM outbox AS n \
+                 WHERE n.peer = o.peer AND n.lane = o.lane AND n.operation = 'new-order' \
+                 AND n.state = 'leased' AND n.lease_expires_ms > ?1))"
+            ),
             Lane::Zone => lease_sql!(
                 "o.lane = ?6 AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.subject = o.subject \
                  AND e.peer = o.peer AND e.id < o.id AND e.state <> 'parked')"

@@ -80,6 +80,29 @@ async fn a_row_whose_worker_died_is_leased_again_after_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_made_one_at_a_time_and_nothing_else_waits_for_them() {
+    let status = Operation::Ca(CaOperation::OrderStatus(order_ref()));
+    let rig = Rig::new(recording(move |_| {
+        let last = (exchange("device/c", 1), status.clone());
+        vec![order("device/a", 1), order("device/b", 1), last]
+    }))
+    .await;
+    rig.registrar.request(request("go")).await.unwrap();
+    assert_eq!(
+        lease_without_end(&rig).await.exchange,
+        exchange("device/a", 1)
+    );
+    assert_eq!(pass(&rig).await, Pass::Told);
+    assert_eq!(rig.ca.asked(), ["order-status"]);
+    assert_eq!(pass(&rig).await, Pass::Idle { next: None });
+
+    rig.clock.advance(OutboxOptions::default().lease_ms);
+    assert_eq!(pass(&rig).await, Pass::Told);
+    assert_eq!(pass(&rig).await, Pass::Told);
+    assert_eq!(rig.ca.asked(), ["order-status", "new-order", "new-order"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_csr_that_may_have_been_sent_is_not_sent_again_before_the_orders_state_is_known() {
     let finalize = Operation::Ca(CaOperation::Finalize(Finalize {
         order: order_ref(),
