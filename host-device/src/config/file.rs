@@ -24,9 +24,10 @@ pub struct RawConfig {
         global = true
     )]
     pub http: Option<String>,
-    /// Where the page listens for HTTPS, or "none" [default: [::]:443]
+    /// Where the page listens for HTTPS.
     #[arg(
         long,
+        help = "Where the page listens for HTTPS, or \"none\" [default: [::]:443]",
         env = "OTSCERT_HTTPS",
         value_name = "ADDRESS:PORT",
         global = true
