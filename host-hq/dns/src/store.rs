@@ -15,7 +15,8 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    config::{MAX_ADDRESSES, ZoneConfig},
+    caa::{CaaIssuer, CaaSets},
+    config::{MAX_ADDRESSES, ZoneConfig, ZoneConfigError},
     name::{DnsName, Label, MAX_NAME_TEXT, Owner, TxtValue},
     time::UnixSeconds,
 };
@@ -54,6 +55,21 @@ impl ZoneStore {
     /// Returns the zone as it is at this moment; it stays so, whatever is changed later.
     pub fn snapshot(&self) -> Arc<ZoneSnapshot> {
         self.current.load_full()
+    }
+
+    /// Replaces the CA accounts that CAA admits, for every name at once. An ACME account is known only
+    /// once its CA has been reached, which may be long after the zone is served.
+    ///
+    /// # Errors
+    ///
+    /// [`ZoneConfigError`] if an account cannot stand in CAA; the zone is then as it was.
+    pub fn set_issuers(&self, issuers: &[CaaIssuer]) -> Result<(), ZoneConfigError> {
+        let caa = CaaSets::new(issuers)?;
+        self.change_always(|next, _| {
+            next.admit(caa);
+            Change::Made
+        });
+        Ok(())
     }
 
     /// Makes a label live: the addresses spelled below it are answered from the next query on.

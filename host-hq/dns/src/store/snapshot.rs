@@ -9,6 +9,7 @@ use std::{
 use imbl::OrdMap;
 
 use crate::{
+    caa::CaaSets,
     config::ZoneConfig,
     name::{Owner, path_labels},
     store::node::{Addresses, HostRole, Node, Role},
@@ -52,6 +53,11 @@ impl ZoneSnapshot {
             config,
             nodes,
         }
+    }
+
+    /// Puts other CAA sets in place of those of the configuration.
+    pub(super) fn admit(&mut self, caa: CaaSets) {
+        Arc::make_mut(&mut self.config).caa = caa;
     }
 
     /// Returns the zone's configuration.

@@ -1,9 +1,11 @@
 use std::{sync::Arc, thread, time::Instant};
 
+use hickory_proto::rr::{DNSClass, RecordType};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    answer::{Question, answer},
     config::{Modes, ZoneKind, ZoneSettings},
     testing::{NOW, at, ip, label, name, settings, store, value},
 };
@@ -267,4 +269,39 @@ proptest! {
         let expected = names.iter().chain(&hosts).any(|owner| *owner != asked && owner.is_within(&asked));
         prop_assert_eq!(zone.snapshot().has_below(path.path(), NOW), expected);
     }
+}
+
+#[test]
+fn accounts_that_become_known_later_are_admitted_at_every_name() {
+    let zone = store(Modes::Address);
+    zone.publish_label(&label("a")).unwrap();
+    let admitted = |owner: &str| {
+        let question = Question {
+            name: name(owner).as_name().clone(),
+            record_type: RecordType::CAA,
+            class: DNSClass::IN,
+        };
+        let answers = answer(&zone.snapshot(), &question, NOW).answers;
+        let text: Vec<String> = answers.iter().map(ToString::to_string).collect();
+        text.join("\n")
+    };
+    assert!(admitted("a.z.example").contains("https://ca.example/acct/7"));
+    let later = CaaIssuer {
+        domain: name("later.example"),
+        account_uri: Some("https://later.example/acct/1".to_owned()),
+    };
+    let serial = zone.snapshot().serial();
+    zone.set_issuers(&[later]).unwrap();
+    assert!(zone.snapshot().serial() > serial);
+    for owner in ["z.example", "a.z.example"] {
+        let text = admitted(owner);
+        assert!(text.contains("https://later.example/acct/1"), "{text}");
+        assert!(!text.contains("ca.example/acct/7"), "{text}");
+    }
+    let bad = CaaIssuer {
+        domain: name("bad.example"),
+        account_uri: Some("has a space".to_owned()),
+    };
+    assert!(zone.set_issuers(&[bad]).is_err());
+    assert!(admitted("a.z.example").contains("later.example"), "the zone is as it was");
 }
