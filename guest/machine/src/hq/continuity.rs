@@ -15,6 +15,9 @@
 //!
 //! Refusals do not advance the counter: a problem document carries no token. But the refused
 //! request is remembered, else its replay, after the counter has moved on, would look like a clone.
+//! (One limit remains: of more than [`REMEMBERED`] requests refused on one and the same token the
+//! oldest is forgotten, and would be decided about again if it were replayed before the next
+//! request that is taken.)
 
 use alloc::vec::Vec;
 

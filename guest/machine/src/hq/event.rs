@@ -18,7 +18,7 @@ use crate::types::{
 };
 use crate::wire::message::{
     AddressAnswer, Contact, ContactAnswer, Enrol, EnrolAnswer, OrderAnswer, PollAnswer, Problem,
-    RetireAnswer,
+    RetireAnswer, for_people,
 };
 use crate::wire::problem::ProblemKind;
 use crate::wire::trust::Grant;
@@ -429,25 +429,51 @@ impl fmt::Display for Subject {
     }
 }
 
+/// What peers say for people ends up in records and history: it is cut to a length here.
 impl From<Answer> for Heard {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Hq(_) => Self::FromHq,
-            Answer::Failed(failure) => Self::Failed(failure),
-            Answer::Ca(CaAnswer::Order(report)) => Self::Order(report),
-            Answer::Ca(CaAnswer::Authorizations(list)) => Self::Authorizations(list),
+            Answer::Failed(Failure {
+                kind,
+                detail,
+                retry_after,
+            }) => Self::Failed(Failure {
+                kind,
+                detail: for_people(&detail),
+                retry_after,
+            }),
+            Answer::Ca(CaAnswer::Order(report)) => {
+                let problem = report.problem.map(cut);
+                Self::Order(OrderReport { problem, ..report })
+            }
+            Answer::Ca(CaAnswer::Authorizations(list)) => {
+                let cut = |it: Authorization| Authorization {
+                    problem: it.problem.map(cut),
+                    ..it
+                };
+                Self::Authorizations(list.into_iter().map(cut).collect())
+            }
             Answer::Ca(CaAnswer::Accepted) => Self::Accepted,
             Answer::Ca(CaAnswer::Chain(chain)) => Self::Chain(Chain::read(chain)),
             Answer::Ca(CaAnswer::RenewalWindow(window)) => Self::Window(window),
             Answer::Ca(CaAnswer::Revoked) => Self::Revoked,
-            Answer::Ca(CaAnswer::Problem(problem)) => Self::Problem(problem),
-            Answer::Ca(CaAnswer::Deferred { not_before, reason }) => {
-                Self::Deferred { not_before, reason }
-            }
+            Answer::Ca(CaAnswer::Problem(problem)) => Self::Problem(cut(problem)),
+            Answer::Ca(CaAnswer::Deferred { not_before, reason }) => Self::Deferred {
+                not_before,
+                reason: for_people(&reason),
+            },
             Answer::Dns(DnsAnswer::Done) => Self::DnsDone,
             Answer::Dns(DnsAnswer::Visible(visible)) => Self::DnsVisible(visible),
-            Answer::Dns(DnsAnswer::Refused(reason)) => Self::DnsRefused(reason),
+            Answer::Dns(DnsAnswer::Refused(reason)) => Self::DnsRefused(for_people(&reason)),
         }
+    }
+}
+
+fn cut(problem: CaProblem) -> CaProblem {
+    CaProblem {
+        detail: for_people(&problem.detail),
+        ..problem
     }
 }
 

@@ -11,7 +11,8 @@ use otscert_machine::time::Span;
 use otscert_machine::wire::message::OrderStatus;
 
 use super::client::{Client, Said};
-use super::world::{World, problem};
+use super::peers::problem;
+use super::world::World;
 
 pub(crate) fn timed_out() -> Answer {
     let detail = "no answer in time".into();
@@ -338,4 +339,19 @@ fn a_zone_that_is_down_for_a_day_gets_its_changes_in_order_after() {
     world.pass(Span::from_days(1));
     let expected: std::net::IpAddr = "10.0.0.3".parse().unwrap();
     assert_eq!(world.zone.addresses[&name], [expected]);
+}
+
+#[test]
+fn a_ca_that_talks_too_much_is_cut_short() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.work();
+    client.order(&mut world);
+    let endless = "no\n".repeat(100_000);
+    let answer = problem(CaProblemKind::Transient, &endless);
+    world.script.push_back(Some(Answer::Ca(answer)));
+    world.work();
+    let record = &world.store[&client.subject()];
+    assert!(record.len() < 4096, "{} bytes", record.len());
+    assert!(!client.poll(&mut world).reason.contains('\n'));
 }

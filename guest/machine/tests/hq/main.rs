@@ -15,6 +15,7 @@ mod duet;
 mod enrolment;
 mod faults;
 mod lifecycle;
+mod peers;
 mod random;
 mod table;
 mod world;

@@ -179,7 +179,7 @@ impl Rig {
                     CaProblemKind::Validation,
                     CaProblemKind::NotFound,
                 ][kind];
-                let refused: CaAnswer = super::world::problem(kind, "no");
+                let refused: CaAnswer = super::peers::problem(kind, "no");
                 world.script.push_front(Some(Answer::Ca(refused)));
                 world.work_once();
                 world.script.clear();

@@ -22,7 +22,8 @@ use otscert_machine::x509::{Chain, csr};
 
 use super::certificate;
 use super::client::Client;
-use super::world::{CRYPTO, World, problem, seed};
+use super::peers::problem;
+use super::world::{CRYPTO, World, seed};
 
 #[test]
 fn every_state_and_every_event() {

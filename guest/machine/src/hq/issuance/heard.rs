@@ -75,9 +75,11 @@ impl Line {
             (Issuance::AwaitingIssue(state), Heard::Order(report)) => {
                 self.issuing(desk, state, report, Again::IfReady)
             }
-            (Issuance::AwaitingChain(state), Heard::Chain(chain)) => {
-                self.fetched(desk, state.placed, chain.map_err(|error| error.to_string()))
-            }
+            (Issuance::AwaitingChain(state), Heard::Chain(chain)) => self.fetched(
+                desk,
+                *state.placed,
+                chain.map_err(|error| error.to_string()),
+            ),
             (state, Heard::Problem(problem)) => self.refused(desk, state, problem),
             (state, Heard::Failed(failure)) => {
                 let why = failure.detail;
@@ -239,7 +241,7 @@ impl Line {
     fn fetched(
         &mut self,
         desk: &mut Desk<'_>,
-        placed: Box<Placed>,
+        placed: Placed,
         chain: Result<Chain, String>,
     ) -> Issuance {
         let chain = chain.and_then(|chain| checked(desk, &placed.attempt, chain));
@@ -248,7 +250,7 @@ impl Line {
             order,
             proofs,
             ..
-        } = *placed;
+        } = placed;
         let chain = match chain {
             Ok(chain) => chain,
             Err(why) => return self.fail(desk, attempt, &proofs, why, Span::ZERO),

@@ -231,7 +231,7 @@ impl Line {
         }
     }
 
-    /// When [`Line::due`] has something to do.
+    /// When the subject has something to do without anybody asking.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
         let reading = self.certificate.as_ref().and_then(|it| it.reading.as_ref());
@@ -388,7 +388,7 @@ impl Line {
             return Issuance::Idle;
         }
         if attempt.failures >= MAX_FAILURES {
-            return self.give_up(desk, attempt, &[], why);
+            return self.give_up(desk, &attempt, &[], why);
         }
         let delay = backoff::delay(attempt.failures, Policy::Ca, desk.jitter()).max(least);
         attempt.failures += 1;
@@ -408,7 +408,7 @@ impl Line {
     fn give_up(
         &mut self,
         desk: &mut Desk<'_>,
-        attempt: Box<Attempt>,
+        attempt: &Attempt,
         proofs: &[Proof],
         why: String,
     ) -> Issuance {

@@ -83,7 +83,7 @@ impl Line {
             },
             CaProblemKind::BadCsr | CaProblemKind::RejectedIdentifier => {
                 match attempt_and_proofs(state) {
-                    Ok((attempt, proofs)) => self.give_up(desk, attempt, &proofs, why),
+                    Ok((attempt, proofs)) => self.give_up(desk, &attempt, &proofs, why),
                     Err(state) => *state,
                 }
             }
