@@ -165,6 +165,27 @@ fn a_component_that_wants_more_than_the_contract_is_refused_by_name() {
 }
 
 #[test]
+fn a_component_of_another_contract_is_refused_before_it_runs() {
+    // The same names, another type: the key is a number.
+    let stranger = wat::parse_str(
+        r#"(component
+            (import "otscert:provision/storage@0.1.0" (instance (export "remove" (func (param "key" u32)))))
+            (instance $i)
+            (export "otscert:provision/registrar@0.1.0" (instance $i))
+            (export "otscert:provision/inspect@0.1.0" (instance $i)))"#,
+    )
+    .unwrap();
+    let made = WasmFactory::new(
+        &stranger,
+        Limits::default(),
+        config(),
+        Arc::new(SystemEntropy),
+    );
+    let error = made.map(drop).unwrap_err();
+    assert!(matches!(error, LoadError::Link(_)), "{error}");
+}
+
+#[test]
 fn with_a_component_that_refuses_everything_nothing_is_decided() {
     let factory = double(config());
     let mut guest = factory.open().unwrap();

@@ -19,6 +19,17 @@ pub enum LoadError {
     /// The bytes are no component that this engine can run.
     #[error("the component file cannot be compiled: it is damaged, or not a WebAssembly component")]
     Compile(#[source] wasmtime::Error),
+    /// The engine or its clock does not start.
+    #[error(
+        "no WebAssembly engine can be made here: check the machine's limits on memory and threads"
+    )]
+    Engine(#[source] wasmtime::Error),
+    /// A function or type is not the host's.
+    #[error(
+        "the component's functions or types are not those of {CONTRACT} as this host has it: use one built from the \
+         same release"
+    )]
+    Link(#[source] wasmtime::Error),
     /// It wants something from the host that the contract does not have.
     #[error(
         "the component asks for `{import}`, which is not in the contract ({CONTRACT}): use a component that imports only \
@@ -150,7 +161,10 @@ mod tests {
         let bytes = component(imports, &["registrar", "inspect"]);
         match load(&engine(), &bytes).map(drop).unwrap_err() {
             LoadError::ForeignImport { import } => import,
-            other @ (LoadError::Compile(_) | LoadError::MissingExport { .. }) => {
+            other @ (LoadError::Compile(_)
+            | LoadError::Engine(_)
+            | LoadError::Link(_)
+            | LoadError::MissingExport { .. }) => {
                 panic!("refused for another reason: {other}")
             }
         }

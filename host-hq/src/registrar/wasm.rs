@@ -46,17 +46,17 @@ impl WasmFactory {
             ..limits
         };
         let engine =
-            Engine::new(&otscert_component::engine_config(&limits)).map_err(LoadError::Compile)?;
+            Engine::new(&otscert_component::engine_config(&limits)).map_err(LoadError::Engine)?;
         let ticker = EpochTicker::start(&engine, limits.tick)
-            .map_err(|error| LoadError::Compile(wasmtime::Error::from(error)))?;
+            .map_err(|error| LoadError::Engine(wasmtime::Error::from(error)))?;
         let loaded = otscert_component::load(&engine, component)?;
         otscert_component::require(&engine, &loaded, Role::Hq)?;
         let mut linker = Linker::new(&engine);
-        host::add_to_linker(&mut linker).map_err(LoadError::Compile)?;
+        host::add_to_linker(&mut linker).map_err(LoadError::Link)?;
         let prepared = linker
             .instantiate_pre(&loaded)
             .and_then(HqPre::new)
-            .map_err(LoadError::Compile)?;
+            .map_err(LoadError::Link)?;
         let sha256 = otscert_component::sha256_hex_of(component);
         Ok(Self {
             engine,
