@@ -1,5 +1,7 @@
 //! Between WIT types and the machine's. What comes from the host is parsed here, once.
 
+use alloc::string::ToString;
+
 use otscert_machine::entropy::{Source, SourceId, SourceKind};
 use otscert_machine::peer::{
     Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblem, CaProblemKind,

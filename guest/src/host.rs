@@ -1,5 +1,8 @@
 //! The machine's `Host` over the component's imports.
 
+use alloc::format;
+use alloc::vec::Vec;
+
 use otscert_machine::entropy::{SampleError, Source, SourceId};
 use otscert_machine::host::{Host, HostError};
 use otscert_machine::peer::Request;

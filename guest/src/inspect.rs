@@ -1,5 +1,8 @@
 //! The exported `inspect`: for tools.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use otscert_machine::describe;
 
 use crate::bindings::exports::otscert::provision::inspect as wit;

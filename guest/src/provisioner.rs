@@ -1,6 +1,8 @@
 //! The exported `provisioner`: one instance is one device.
 
-use std::cell::RefCell;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use otscert_machine::crypto::SecretBytes;
 use otscert_machine::device::config::{Config, Credential};
@@ -22,13 +24,11 @@ pub(crate) struct Started {
     pub(crate) now: Option<Moment>,
 }
 
-thread_local! {
-    static STARTED: RefCell<Option<Started>> = const { RefCell::new(None) };
-}
+static STARTED: spin::Mutex<Option<Started>> = spin::Mutex::new(None);
 
 /// Calls back with the device, if `start` was called.
 pub(crate) fn with_started<T>(then: impl FnOnce(&mut Started) -> T) -> Option<T> {
-    STARTED.with_borrow_mut(|started| started.as_mut().map(then))
+    STARTED.lock().as_mut().map(then)
 }
 
 impl wit::Guest for Component {
@@ -38,7 +38,7 @@ impl wit::Guest for Component {
         }
         let config = parse_config(config).map_err(|error| bad_config(&error))?;
         let device = Device::new(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
-        STARTED.set(Some(Started { device, now: None }));
+        *STARTED.lock() = Some(Started { device, now: None });
         Ok(())
     }
 

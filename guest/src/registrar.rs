@@ -1,6 +1,7 @@
 //! The exported `registrar`: every decision HQ takes about a device.
 
-use std::cell::RefCell;
+use alloc::format;
+use alloc::string::{String, ToString};
 
 use otscert_machine::host::HostError;
 use otscert_machine::hq::config::{Admission, Ca, Config, ConfigError, RawConfig, RawModel};
@@ -18,23 +19,19 @@ use crate::bindings::otscert::provision::types;
 use crate::host::Imports;
 use crate::{CRYPTO, Component, convert};
 
-thread_local! {
-    static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
-}
+static CONFIG: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
 
 impl wit::Guest for Component {
     fn open(config: wit::Config) -> Result<(), wit::Error> {
         let config = parse_config(config).map_err(|error| wit::Error::BadConfig(chain(&error)))?;
-        CONFIG.set(Some(config));
+        *CONFIG.lock() = Some(config);
         Ok(())
     }
 
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Decision, wit::Error> {
         let (now, input) = (convert::moment(now), parse_input(input));
-        let decision = CONFIG.with_borrow(|config| {
-            let config = config.as_ref()?;
-            Some(hq::advance(config, &mut Imports, now, input))
-        });
+        let held = CONFIG.lock();
+        let decision = held.as_ref().map(|config| hq::advance(config, &mut Imports, now, input));
         match decision.ok_or(wit::Error::NotOpen)? {
             Ok(decision) => Ok(write_decision(decision)),
             Err(error) => Err(write_error(&error)),
@@ -176,7 +173,7 @@ fn write_error(error: &AdvanceError) -> wit::Error {
 }
 
 /// An error and its causes, for people.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn core::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
