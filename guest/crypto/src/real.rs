@@ -12,8 +12,9 @@ use hkdf::{Hkdf, HkdfExtract};
 use hmac::{Hmac, Mac};
 use p256::ecdsa::VerifyingKey;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::sec1::ToSec1Point;
-use p256::{NistP256, NonZeroScalar};
+use p256::{AffinePoint, NistP256, NonZeroScalar};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -151,13 +152,19 @@ fn p256_scalar(scalar: &Secret<32>) -> Option<NonZeroScalar> {
 /// A point on the curve. The curve's order is prime, so any point but infinity, which has no
 /// uncompressed encoding, has the right order (SP 800-56A section 5.6.2.3.3).
 fn p256_point(public: &[u8; 65]) -> Option<VerifyingKey> {
-    if public[0] != UNCOMPRESSED {
+    let [UNCOMPRESSED, coordinates @ ..] = public else {
         return None;
-    }
-    VerifyingKey::from_sec1_bytes(public).ok()
+    };
+    // Not `VerifyingKey::from_sec1_bytes`: it brings the reading of compressed points along, and
+    // with it square roots.
+    let (x, y) = coordinates.split_at(FIELD_BYTES);
+    let (x, y): ([u8; FIELD_BYTES], [u8; FIELD_BYTES]) = (x.try_into().ok()?, y.try_into().ok()?);
+    let point = AffinePoint::from_coordinates(&x.into(), &y.into()).into_option()?;
+    VerifyingKey::from_affine(point).ok()
 }
 
 /// A key is used for one call, so the nonce need not differ.
 const NONCE_ZERO: [u8; 12] = [0; 12];
 /// SEC 1 section 2.3.3.
 const UNCOMPRESSED: u8 = 0x04;
+const FIELD_BYTES: usize = 32;
