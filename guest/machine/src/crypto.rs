@@ -9,6 +9,8 @@ use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::record::fixed;
+
 /// What a provider promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
@@ -105,15 +107,15 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 
 impl<const N: usize> serde::Serialize for Secret<N> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        fixed::serialize(&self.0, serializer)
     }
 }
 
 impl<'de, const N: usize> serde::Deserialize<'de> for Secret<N> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = SecretBytes::deserialize(deserializer)?;
-        let array = bytes.expose().try_into();
-        array.map(Self).map_err(|_| serde::de::Error::invalid_length(bytes.expose().len(), &"N"))
+        let mut secret = Self([0; N]);
+        fixed::fill(&mut secret.0, deserializer)?;
+        Ok(secret)
     }
 }
 
@@ -138,33 +140,5 @@ impl SecretBytes {
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretBytes({} bytes, redacted)", self.0.len())
-    }
-}
-
-impl serde::Serialize for SecretBytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for SecretBytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl serde::de::Visitor<'_> for Bytes {
-            type Value = SecretBytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, v: &[u8]) -> Result<SecretBytes, E> {
-                Ok(SecretBytes(v.to_vec()))
-            }
-
-            fn visit_byte_buf<E: serde::de::Error>(self, v: Vec<u8>) -> Result<SecretBytes, E> {
-                Ok(SecretBytes(v))
-            }
-        }
-        deserializer.deserialize_byte_buf(Bytes)
     }
 }

@@ -17,7 +17,8 @@
 //! record that does not read is an error for people, never an empty record: a box that took a torn
 //! key for "no key yet" would make itself a stranger to HQ.
 
-use alloc::string::{String, ToString};
+mod reader;
+
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -119,7 +120,7 @@ pub enum RecordError {
         /// The record that was to be read.
         kind: RecordKind,
         /// For people.
-        reason: String,
+        reason: &'static str,
     },
 }
 
@@ -136,7 +137,11 @@ pub enum RecordError {
 )]
 pub fn seal<T: Serialize + ?Sized>(kind: RecordKind, value: &T, crypto: &dyn Crypto) -> Vec<u8> {
     // Unwrap safety: see `# Panics`.
-    let body = postcard::to_allocvec(value).unwrap();
+    framed(kind, &postcard::to_allocvec(value).unwrap(), crypto)
+}
+
+/// A record with that body.
+fn framed(kind: RecordKind, body: &[u8], crypto: &dyn Crypto) -> Vec<u8> {
     // A body beyond 4 GiB does not fit into the memory of wasm32.
     let len = body.len() as u32;
     let mut record = Vec::with_capacity(HEADER + body.len() + CHECKSUM);
@@ -144,7 +149,7 @@ pub fn seal<T: Serialize + ?Sized>(kind: RecordKind, value: &T, crypto: &dyn Cry
     record.push(VERSION);
     record.push(kind as u8);
     record.extend_from_slice(&len.to_le_bytes());
-    record.extend_from_slice(&body);
+    record.extend_from_slice(body);
     let checksum = crypto.sha256(&[&record]);
     record.extend_from_slice(&checksum[..CHECKSUM]);
     record
@@ -162,12 +167,58 @@ pub fn open<T: DeserializeOwned>(
     crypto: &dyn Crypto,
 ) -> Result<T, RecordError> {
     let body = checked_body(kind, bytes, crypto)?;
-    let unreadable = |reason: String| RecordError::Body { kind, reason };
-    let (value, rest) = postcard::take_from_bytes(body).map_err(|e| unreadable(e.to_string()))?;
-    if !rest.is_empty() {
-        return Err(unreadable(alloc::format!("{} bytes left over", rest.len())));
+    reader::read(body).map_err(|reason| RecordError::Body { kind, reason })
+}
+
+/// Arrays of bytes in records, each byte for itself and without their length, as serde derives it;
+/// one reader serves every length.
+pub(crate) mod fixed {
+    use core::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::ser::SerializeTuple;
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(bytes.len())?;
+        for byte in bytes {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
     }
-    Ok(value)
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        let mut bytes = [0; N];
+        fill(&mut bytes, deserializer)?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn fill<'de, D: Deserializer<'de>>(
+        bytes: &mut [u8],
+        deserializer: D,
+    ) -> Result<(), D::Error> {
+        deserializer.deserialize_tuple(bytes.len(), Fill(bytes))
+    }
+
+    struct Fill<'a>(&'a mut [u8]);
+
+    impl<'de> Visitor<'de> for Fill<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{} bytes", self.0.len())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            for (at, slot) in self.0.iter_mut().enumerate() {
+                let byte = seq.next_element()?;
+                *slot = byte.ok_or_else(|| A::Error::invalid_length(at, &"more bytes"))?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// The kind that the header names, if there is one: for tools that look at any record.

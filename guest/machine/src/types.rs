@@ -24,6 +24,12 @@ impl Malformed {
     /// Notes what was there, at most 48 characters of it, without control characters.
     #[must_use]
     pub fn new(what: &'static str, expected: &'static str, got: impl fmt::Display) -> Self {
+        Self::cut(what, expected, &got)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut(what: &'static str, expected: &'static str, got: &dyn fmt::Display) -> Self {
         let shown = got.to_string();
         let got = shown.chars().filter(|c| !c.is_control()).take(48).collect();
         Self { what, expected, got }
@@ -34,7 +40,8 @@ macro_rules! bytes_type {
     ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name([u8; $len]);
+        #[serde(transparent)]
+        pub struct $name(#[serde(with = "crate::record::fixed")] [u8; $len]);
 
         impl $name {
             /// Takes the bytes.

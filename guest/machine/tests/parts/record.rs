@@ -104,7 +104,7 @@ fn what_is_no_record_of_this_kind_and_version_is_refused_by_its_name() {
     let RecordError::Body { reason, .. } = open(&longer) else {
         panic!()
     };
-    assert_eq!(reason, "1 bytes left over");
+    assert_eq!(reason, "bytes are left over");
 }
 
 #[test]
