@@ -31,6 +31,7 @@ pub mod device;
 pub mod entropy;
 pub mod host;
 pub mod hq;
+mod map;
 pub mod peer;
 pub mod record;
 pub mod time;

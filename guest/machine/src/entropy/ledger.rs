@@ -4,13 +4,13 @@
 //! per class of adversary, how many bits of the source that adversary must guess. Sources that
 //! feed each other (one family) count once, with the larger; families add up.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::source::{Source, SourceId, SourceKind};
+use crate::map::SmallMap;
 
 /// Who might compute this box's keys (docs/THREATS.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ impl fmt::Display for Grade {
 /// The credits of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: BTreeMap<SourceId, Entry>,
+    entries: SmallMap<SourceId, Entry>,
     /// HQ's seed is no source of the host's.
     hq_seed: Credit,
 }
@@ -180,7 +180,7 @@ struct Entry {
 impl Ledger {
     /// Adds what one sample of a source brought, up to [`MOST_PER_SOURCE`] in all.
     pub fn add(&mut self, source: &Source, credit: Credit) {
-        let entry = self.entries.entry(source.id).or_insert_with(|| Entry {
+        let entry = self.entries.get_or_insert_with(source.id, || Entry {
             family: family(source),
             credit: Credit::default(),
         });
@@ -211,9 +211,9 @@ impl Ledger {
     /// What all sources together are credited with: the largest of each family, added up.
     #[must_use]
     pub fn total(&self) -> Credit {
-        let mut families: BTreeMap<&str, Credit> = BTreeMap::new();
+        let mut families: SmallMap<&str, Credit> = SmallMap::new();
         for entry in self.entries.values() {
-            let largest = families.entry(&entry.family).or_default();
+            let largest = families.get_or_insert_with(&entry.family, Credit::default);
             *largest = largest.zip(entry.credit, u16::max);
         }
         families.values().fold(self.hq_seed, |sum, credit| {

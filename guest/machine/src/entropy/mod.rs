@@ -24,7 +24,6 @@ pub mod ledger;
 pub mod pool;
 pub mod source;
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -36,6 +35,7 @@ pub use ledger::{Bits, Class, Credit, Grade, Ledger};
 pub use source::{SampleError, Source, SourceId, SourceKind};
 
 use crate::crypto::Crypto;
+use crate::map::SmallMap;
 use health::Health;
 use ledger::LEDGER_VERSION;
 use pool::Pool;
@@ -49,7 +49,7 @@ pub struct Entropy {
     ledger: Ledger,
     /// What was mixed since the generator was last seeded: decides when it is seeded again.
     batch: Ledger,
-    sources: BTreeMap<SourceId, Known>,
+    sources: SmallMap<SourceId, Known>,
     generator: Option<Generator>,
 }
 
@@ -99,7 +99,7 @@ impl Entropy {
             pool: Pool::new(crypto, personal),
             ledger: Ledger::default(),
             batch: Ledger::default(),
-            sources: BTreeMap::new(),
+            sources: SmallMap::new(),
             generator: None,
         }
     }
@@ -138,8 +138,7 @@ impl Entropy {
         }
         let known = self
             .sources
-            .entry(source.id)
-            .or_insert_with(|| Known::new(source));
+            .get_or_insert_with(source.id, || Known::new(source));
         let sample = match outcome {
             Ok([]) | Err(SampleError::NotReady) => {
                 known.state = SourceState::Silent(SampleError::NotReady.to_string());

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::crypto::{Crypto, Secret};
+use crate::map::sort_few;
 use crate::types::{CertName, DnsName, Ed25519Public, NameMode, ShortText};
 use crate::wire::json::Object;
 use crate::wire::trust::{HqSigner, Roots};
@@ -170,7 +171,7 @@ impl Config {
             .map(|name| CertName::parse(name))
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong("own-names"))?;
-        own_names.sort_unstable();
+        sort_few(&mut own_names);
         own_names.dedup();
         Ok(Self {
             crypto,

@@ -13,6 +13,7 @@ use super::names::Label;
 use super::poll::Polled;
 use super::records::{Bundle, DeviceRecord, Key, NameRecord, Record, RetiredBy, Standing};
 use super::{Config, order, poll, summary, token};
+use crate::map::sort_few;
 use crate::time::Span;
 use crate::types::{Digest, NameMode};
 use crate::wire::message::{AddressAnswer, Binding, OrderAnswer, PollAnswer, RetireAnswer};
@@ -237,7 +238,7 @@ fn address(
         return Err((ProblemKind::BadAddress, detail, None));
     }
     let mut addresses = addresses.to_vec();
-    addresses.sort_unstable();
+    sort_few(&mut addresses);
     addresses.dedup();
     if device.addresses == addresses {
         return Ok(said);

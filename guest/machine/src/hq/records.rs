@@ -12,7 +12,6 @@
 //! | `own` | HQ's own certificate | at decisions about it |
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -26,6 +25,7 @@ use super::issuance::Line;
 use super::names::Label;
 use crate::crypto::Crypto;
 use crate::entropy::Grade;
+use crate::map::SmallMap;
 use crate::record::{self, RecordError, RecordKind};
 use crate::time::Timestamp;
 use crate::types::{
@@ -76,7 +76,7 @@ pub enum Record {
 
 /// The records that one decision needs: what was asked for, and what was there.
 #[derive(Clone, Debug, Default)]
-pub struct Bundle(BTreeMap<Key, Option<Record>>);
+pub struct Bundle(SmallMap<Key, Option<Record>>);
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use super::event::{Event, Message, Step, Subject, Verdict};
 use super::records::{Bundle, Key};
 use super::{Config, enrol, member, subject};
 use crate::entropy::Generator;
+use crate::map::sort_few;
 use crate::time::Timestamp;
 
 /// The keys that a decision about the event still needs, given what has been read. Empty: the
@@ -25,7 +26,7 @@ pub fn reads(_config: &Config, bundle: &Bundle, now: Timestamp, event: &Event) -
         Event::Commanded { subject, order } => subject::reads_for_command(subject, order),
     };
     keys.retain(|key| !bundle.knows(key));
-    keys.sort_unstable();
+    sort_few(&mut keys);
     keys.dedup();
     keys
 }

@@ -16,6 +16,7 @@ use der::{Decode, Tag};
 
 use super::names::{self, COMMON_NAME, NamesError, ORGANIZATION, SUBJECT_ALT_NAME};
 use super::tlv::{self, Elements, PublicKey, context};
+use crate::map::sort_few;
 use crate::time::{ClockTrust, Moment, Span, Timestamp};
 use crate::types::CertName;
 use crate::wire::base64url;
@@ -222,7 +223,7 @@ impl Chain {
             return Err(ChainError::OtherKey);
         }
         let mut granted = names.to_vec();
-        granted.sort_unstable();
+        sort_few(&mut granted);
         granted.dedup();
         if leaf.names != granted {
             return Err(ChainError::OtherNames {

@@ -8,6 +8,7 @@ use der::{Tag, Tagged};
 
 use super::MAX_NAMES;
 use super::tlv::{self, Elements, context};
+use crate::map::sort_few;
 use crate::types::{CertName, Malformed};
 
 /// Why alternative names do not read as DNS names.
@@ -60,7 +61,7 @@ pub(super) fn read_alternative(value: &[u8]) -> Result<Vec<CertName>, NamesError
         let text = String::from_utf8_lossy(element.value());
         names.push(CertName::parse(&text).map_err(NamesError::Form)?);
     }
-    names.sort_unstable();
+    sort_few(&mut names);
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(NamesError::Twice {
             name: pair[0].clone(),
