@@ -4,56 +4,29 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
-use crate::device::records::{CredentialRecord, DeviceRecord, Retirement};
+use crate::device::records::{
+    CredentialRecord, DeviceRecord, Pending, Phase, Retirement,
+};
 use crate::hq::describe as hq;
-use crate::record::{self, RecordKind};
+use crate::record::{self, RecordError, RecordKind};
 use crate::wire::json::{Json, Object};
 use crate::wire::jws::{Signer, Unverified};
 use crate::wire::message::Contact;
 
-/// A stored record as JSON: its kind, and its content.
+/// A stored record as JSON: its kind, and what people ask of it. Secrets, whole messages and whole
+/// certificates stay out.
 ///
 /// # Errors
 ///
 /// What is wrong with the bytes, for people.
 pub fn record(crypto: &dyn Crypto, key: &str, bytes: &[u8]) -> Result<String, String> {
     let kind = record::kind_of(bytes).ok_or("no record of this version stands under the key")?;
-    let opened = |error: record::RecordError| error.to_string();
-    let content = match kind {
-        RecordKind::Device => {
-            let value: DeviceRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::DeviceCredential => {
-            let value: CredentialRecord = record::open(kind, bytes, crypto).map_err(opened)?;
-            let current = &value.current;
-            alloc::format!(
-                "version {}, names {:?}, not after {}, renew at {}, {} certificates",
-                value.version,
-                current.names,
-                current.not_after,
-                current.renew_at,
-                current.chain.len()
-            )
-        }
-        RecordKind::RetireOutbox => {
-            let value: Vec<Retirement> =
-                record::open(kind, bytes, crypto).map_err(opened)?;
-            alloc::format!("{value:?}")
-        }
-        RecordKind::HqDevice
-        | RecordKind::HqOwn
-        | RecordKind::HqName
-        | RecordKind::HqTlsKey
-        | RecordKind::HqKey
-        | RecordKind::HqSignature
-        | RecordKind::HqAnswer
-        | RecordKind::HqChain => {
-            let object = hq::describe(crypto, kind, bytes).map_err(opened)?;
-            return Ok(text(&named(key, kind).with("content", Json::Object(object))));
-        }
-    };
-    Ok(text(&named(key, kind).with_text("content", content)))
+    let content = content(crypto, kind, bytes).map_err(|error| error.to_string())?;
+    let object = Object::default()
+        .with_text("key", key)
+        .with_text("kind", kind.as_str())
+        .with("content", Json::Object(content));
+    Ok(text(&object))
 }
 
 /// A message of the protocol as JSON. Signatures are not checked.
@@ -88,8 +61,74 @@ pub fn message(bytes: &[u8]) -> Result<String, String> {
     Ok(text(&object))
 }
 
-fn named(key: &str, kind: RecordKind) -> Object {
-    Object::default().with_text("key", key).with_text("kind", kind.as_str())
+fn content(crypto: &dyn Crypto, kind: RecordKind, bytes: &[u8]) -> Result<Object, RecordError> {
+    match kind {
+        RecordKind::Device => record::open(kind, bytes, crypto).map(device),
+        RecordKind::DeviceCredential => record::open(kind, bytes, crypto).map(credential),
+        RecordKind::RetireOutbox => record::open(kind, bytes, crypto).map(outbox),
+        RecordKind::HqDevice
+        | RecordKind::HqOwn
+        | RecordKind::HqName
+        | RecordKind::HqTlsKey
+        | RecordKind::HqKey
+        | RecordKind::HqSignature
+        | RecordKind::HqAnswer
+        | RecordKind::HqChain => hq::describe(crypto, kind, bytes),
+    }
+}
+
+fn device(record: DeviceRecord) -> Object {
+    let object = Object::default()
+        .with_number("bootCount", record.boot_count)
+        .with_number("exchanges", record.exchanges)
+        .with_text("floor", record.floor)
+        .with_number("epoch", record.epoch);
+    let (object, asked) = match record.phase {
+        Phase::Fresh(asked) => (object.with_text("phase", "fresh"), asked),
+        Phase::Enrolling(identity, asked) => {
+            (object.with_text("phase", "enrolling").with_text("key", identity.public), asked)
+        }
+        Phase::Enrolled(member, pursuit) => {
+            let object = object
+                .with_text("phase", "enrolled")
+                .with_text("key", member.identity.public)
+                .with_text("device", &member.device)
+                .with_texts("names", &member.names)
+                .with_text("mode", member.mode.as_str())
+                .with_texts("reported", &member.reported)
+                .with_text("reinstating", member.reinstating)
+                .with_number("failures", member.failures.into())
+                .with_some_text("ordered", pursuit.map(|pursuit| pursuit.ordered));
+            (object, member.pending)
+        }
+    };
+    match asked {
+        Some(asked) => object.with("pending", Json::Object(pending(&asked))),
+        None => object,
+    }
+}
+
+fn credential(record: CredentialRecord) -> Object {
+    let current = &record.current;
+    Object::default()
+        .with_number("version", record.version)
+        .with_texts("names", &current.names)
+        .with_text("notAfter", current.not_after)
+        .with_text("renewAt", current.renew_at)
+        .with_number("certificates", current.chain.len() as u64)
+}
+
+fn outbox(waiting: Vec<Retirement>) -> Object {
+    let retirements = waiting.into_iter().map(|retirement| {
+        Json::Object(pending(&retirement.pending).with_text("device", retirement.device))
+    });
+    Object::default().with("waiting", Json::List(retirements.collect()))
+}
+
+fn pending(pending: &Pending) -> Object {
+    Object::default()
+        .with_number("exchange", pending.exchange.number())
+        .with_text("digest", pending.digest)
 }
 
 /// Members that hold secrets, in whatever message they stand.

@@ -234,14 +234,14 @@ impl Object {
     /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: &str, value: Json) -> Self {
-        self.0.insert(name.to_string(), value);
+        self.put(name, value);
         self
     }
 
     /// Adds text.
     #[must_use]
     pub fn with_text(self, name: &str, text: impl fmt::Display) -> Self {
-        self.with(name, Json::Text(text.to_string()))
+        self.with(name, Json::Text(written(&text)))
     }
 
     /// Adds text if there is any.
@@ -272,9 +272,20 @@ impl Object {
         name: &str,
         texts: impl IntoIterator<Item = T>,
     ) -> Self {
-        let list = texts.into_iter().map(|text| Json::Text(text.to_string())).collect();
+        let list = texts.into_iter().map(|text| Json::Text(written(&text))).collect();
         self.with(name, Json::List(list))
     }
+
+    #[inline(never)]
+    fn put(&mut self, name: &str, value: Json) {
+        self.0.insert(name.to_string(), value);
+    }
+}
+
+/// Not generic: every kind of thing is written into a message by the same code.
+#[inline(never)]
+fn written(text: &dyn fmt::Display) -> String {
+    text.to_string()
 }
 
 fn wrong(member: &'static str, expected: &'static str) -> JsonError {
