@@ -33,6 +33,8 @@ impl Loading {
             records.device.as_ref().map_or((0, 0, config.build_time, 0), |record| {
                 (record.boot_count, record.exchanges, record.floor, record.epoch)
             });
+        let counted = records.device.as_ref().map_or(0, |record| record.versions);
+        let stored = records.credential.as_ref().map_or(0, |record| record.version);
         // A farewell may have been stored without the count that its number came from; a number is
         // never used twice, or the host would take the next request for a repeat of the farewell.
         let said = records.outbox.iter().map(|retirement| retirement.pending.exchange.number());
@@ -42,6 +44,7 @@ impl Loading {
             clock: Clock::new(floor.max(config.build_time), epoch),
             boot_count: boot_count.saturating_add(1),
             exchanges,
+            versions: counted.max(stored),
             addresses: Vec::new(),
             link: Link::default(),
             outbox: Outbox { waiting: records.outbox, link: Link::default() },

@@ -181,11 +181,10 @@ impl Enrolled {
         self.agenda.reason = alloc::format!("This box cannot use its new certificate: {complaint}");
         self.agenda.complaint = Some(complaint);
         self.agenda.order_after = now.monotonic + AFTER_REFUSAL;
-        self.credential = previous.map(|previous| CredentialRecord {
-            version: version.saturating_add(1),
-            current: previous,
-            previous: None,
-        });
+        let version = self.unit.next_version();
+        self.credential =
+            previous.map(|current| CredentialRecord { version, current, previous: None });
+        self.dirty = true;
         self.effects.push(Effect::PersistCredential(self.credential.clone()));
         self.announce();
         self.finish(config, now, Verdict::Taken)
@@ -290,9 +289,8 @@ impl Enrolled {
                 self.pursuit = None;
                 self.agenda.renew_now = false;
                 let previous = self.credential.take();
-                let version = previous.as_ref().map_or(0, |record| record.version);
                 let record = CredentialRecord {
-                    version: version.saturating_add(1),
+                    version: self.unit.next_version(),
                     current,
                     previous: previous.map(|record| record.current),
                 };

@@ -34,6 +34,8 @@ pub struct DeviceRecord {
     pub boot_count: u64,
     /// Exchanges begun so far; kept over factory reset.
     pub exchanges: u64,
+    /// Versions of the credential so far; kept over factory reset.
+    pub versions: u64,
     /// The latest moment that has surely passed.
     pub floor: Timestamp,
     /// The highest epoch of a delegation seen.

@@ -49,6 +49,8 @@ pub struct Unit {
     pub boot_count: u64,
     /// Exchanges begun.
     pub exchanges: u64,
+    /// Versions of the credential so far.
+    pub versions: u64,
     /// LAN addresses, as the host reported them last.
     pub addresses: Vec<IpAddr>,
     /// How the exchange with HQ goes.
@@ -305,6 +307,7 @@ impl Unit {
         DeviceRecord {
             boot_count: self.boot_count,
             exchanges: self.exchanges,
+            versions: self.versions,
             floor: self.clock.floor,
             epoch: self.clock.epoch,
             phase,
@@ -318,6 +321,12 @@ impl Unit {
             Grade::B => hq_trusted,
             Grade::C | Grade::D => false,
         }
+    }
+
+    /// A version for the next credential: the host must see every change, also over a reset.
+    pub(super) const fn next_version(&mut self) -> u64 {
+        self.versions += 1;
+        self.versions
     }
 
     /// A number for the next exchange.

@@ -187,6 +187,7 @@ fn a_reset_delivers_a_farewell_and_starts_anew() {
     assert_eq!(rig.hq.retired, 1);
     assert_ne!(rig.progress().device, before);
     assert_eq!(rig.progress().state, "Serving");
+    assert_eq!(rig.progress().credential_version, 2, "a version is never used twice");
 }
 
 #[test]
