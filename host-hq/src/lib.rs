@@ -4,13 +4,23 @@
 //! orders at CAs and on the zone, and answers devices and people. docs/ARCHITECTURE.md is the map.
 
 mod bindings;
+pub mod cli;
 pub mod clock;
+pub mod config;
 mod convert;
+pub mod doctor;
 mod error;
 pub mod host;
 pub mod hq;
+pub mod http;
+pub mod init;
+pub mod own_certificate;
 pub mod registrar;
+pub mod serve;
 pub mod store;
+pub mod tls;
+#[cfg(test)]
+mod testing;
 pub mod types;
 pub mod work;
 

@@ -1,0 +1,474 @@
+//! `devices`: reads the database, also while HQ runs; orders go to the running HQ.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::format::{date, printable, relative, rfc3339, table};
+use super::{CliError, ListArgs, ShowArgs, Verdict};
+use crate::config::Config;
+use crate::error::chain;
+use crate::host::entropy::SystemEntropy;
+use crate::registrar::{Guest, RegistrarConfig, SecretKey};
+use crate::serve::socket::{self, Order, SocketError};
+use crate::serve::{self, ServeError};
+use crate::store::{
+    Device, DeviceFilter, OpenError, OutboxState, RecordRow, Store, StoreError, StoreOptions,
+    SubjectSummary,
+};
+use crate::types::{NotASubject, RecordKey, Subject, Timestamp};
+
+/// Why nothing can be shown or done.
+#[derive(Debug, thiserror::Error)]
+pub enum DevicesError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The component that reads records cannot be used.
+    #[error(transparent)]
+    Component(#[from] ServeError),
+    /// There is no such device.
+    #[error("no device has the name or id {what:?}: `otscert-hq devices list` shows all")]
+    Unknown {
+        /// What was asked for.
+        what: String,
+    },
+    /// `--after` names none.
+    #[error("`--after` wants an id, as `devices list` shows it")]
+    After(#[source] NotASubject),
+    /// HQ did not do it.
+    #[error(transparent)]
+    Order(#[from] SocketError),
+}
+
+/// Lists devices.
+pub(super) async fn list(
+    config: &Config,
+    args: &ListArgs,
+    now: Timestamp,
+    out: &mut (dyn Write + Send),
+) -> Result<Verdict, CliError> {
+    let store = open(config).await?;
+    let after = args
+        .after
+        .as_deref()
+        .map(subject_of)
+        .transpose()
+        .map_err(DevicesError::After)?;
+    let filter = DeviceFilter {
+        state: args.state.clone(),
+        model: args.model.clone(),
+        text: args.matching.clone(),
+        after,
+        limit: Some(args.limit),
+    };
+    let devices = store.devices(&filter).await.map_err(DevicesError::Store)?;
+    if args.json {
+        let devices: Vec<_> = devices.iter().map(summary_json).collect();
+        write_json(out, &json!(devices))?;
+    } else {
+        write_list(out, args, &devices, now)?;
+    }
+    Ok(Verdict::Well)
+}
+
+/// Tells one device's story.
+pub(super) async fn show(
+    config: &Config,
+    args: &ShowArgs,
+    now: Timestamp,
+    out: &mut (dyn Write + Send),
+) -> Result<Verdict, CliError> {
+    let store = open(config).await?;
+    let mut device = find(&store, &args.device).await?;
+    let id = device.summary.summary.subject.to_string();
+    let short = id.strip_prefix(DEVICE).unwrap_or(&id);
+    if let Ok(key) = RecordKey::try_from(format!("chain/{short}")) {
+        device
+            .records
+            .extend(store.record(&key).await.map_err(DevicesError::Store)?);
+    }
+    let component = store.component().await.map_err(DevicesError::Store)?;
+    let records = describe(config, &device.records).await?;
+    let story = Story {
+        device,
+        records,
+        component,
+    };
+    if args.json {
+        write_json(out, &story.json())?;
+    } else {
+        story.text(now, out)?;
+    }
+    Ok(Verdict::Well)
+}
+
+/// Has the running HQ do something about a device.
+pub(super) async fn order(
+    config: &Config,
+    device: &str,
+    order: Order,
+    out: &mut (dyn Write + Send),
+) -> Result<Verdict, CliError> {
+    let store = open(config).await?;
+    let subject = find(&store, device).await?.summary.summary.subject;
+    drop(store);
+    socket::tell(&config.data, order, subject.clone())
+        .await
+        .map_err(DevicesError::Order)?;
+    writeln!(
+        out,
+        "HQ has it. How it goes: otscert-hq devices show {subject}"
+    )?;
+    Ok(Verdict::Well)
+}
+
+async fn open(config: &Config) -> Result<Store, DevicesError> {
+    Ok(Store::open_read_only(StoreOptions::new(config.store.clone())).await?)
+}
+
+async fn find(store: &Store, what: &str) -> Result<Device, DevicesError> {
+    let found = match store.device(what).await? {
+        // An id without its kind, as people copy it.
+        None => store.device(&format!("{DEVICE}{what}")).await?,
+        found => found,
+    };
+    found.ok_or_else(|| DevicesError::Unknown {
+        what: what.to_owned(),
+    })
+}
+
+fn subject_of(text: &str) -> Result<Subject, NotASubject> {
+    match text.contains('/') {
+        true => text.parse(),
+        false => format!("{DEVICE}{text}").parse(),
+    }
+}
+
+fn write_list(
+    out: &mut dyn Write,
+    args: &ListArgs,
+    devices: &[SubjectSummary],
+    now: Timestamp,
+) -> io::Result<()> {
+    if devices.is_empty() {
+        return writeln!(
+            out,
+            "No device fits. One appears here with its first enrolment."
+        );
+    }
+    let ago = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| relative(at, now));
+    let rows: Vec<Vec<String>> = devices
+        .iter()
+        .map(|device| {
+            let summary = &device.summary;
+            vec![
+                summary.subject.to_string(),
+                printable(summary.name.as_deref().unwrap_or("-")),
+                printable(&summary.model),
+                printable(&summary.state),
+                summary
+                    .not_after
+                    .map_or_else(|| "-".to_owned(), |end| relative(end, now)),
+                ago(summary.last_contact),
+                printable(&summary.reason),
+            ]
+        })
+        .collect();
+    let head = [
+        "ID",
+        "NAME",
+        "MODEL",
+        "STATE",
+        "ENDS",
+        "LAST CONTACT",
+        "WHY",
+    ];
+    out.write_all(table(&head, &rows).as_bytes())?;
+    if let Some(last) = devices
+        .last()
+        .filter(|_| devices.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX))
+    {
+        writeln!(out, "There may be more: --after {}", last.summary.subject)?;
+    }
+    Ok(())
+}
+
+/// A record, and what the component says of it.
+struct Described {
+    record: RecordRow,
+    content: Value,
+}
+
+/// Lets the component describe records; a fresh instance that is never opened, so no key of HQ's is needed.
+async fn describe(config: &Config, records: &[RecordRow]) -> Result<Vec<Described>, DevicesError> {
+    let nobody = RegistrarConfig {
+        hq_id: config.hq_id.clone(),
+        zone: config.zone.to_string(),
+        signing_seed: SecretKey::from_bytes([0; 32]),
+        delegation: Vec::new(),
+        token_key: SecretKey::from_bytes([0; 32]),
+        roots: config.keys.roots.clone(),
+        models: serve::models(config),
+        cas: serve::rules(config),
+        own_names: Vec::new(),
+        danger_loopback: config.dns.danger_loopback,
+    };
+    let component = serve::read_component(config)?;
+    let (factory, _) = serve::compile(config, component, nobody, Arc::new(SystemEntropy)).await?;
+    let described = records.iter().map(|record| {
+        let content = factory
+            .instantiate()
+            .and_then(|mut guest| guest.describe_record(&record.key, &record.value))
+            .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
+            // A record of another component than this one: the rest of the story still counts.
+            .unwrap_or_else(|error| json!({ "error": chain(&error) }));
+        Described {
+            record: record.clone(),
+            content,
+        }
+    });
+    Ok(described.collect())
+}
+
+struct Story {
+    device: Device,
+    records: Vec<Described>,
+    component: Option<(String, Timestamp)>,
+}
+
+impl Story {
+    fn json(&self) -> Value {
+        let history = self
+            .device
+            .history
+            .iter()
+            .map(|row| json!({ "at": rfc3339(row.at), "kind": row.kind, "text": row.text }));
+        let outbox = self.device.outbox.iter().map(|row| {
+            json!({
+                "exchange": row.exchange,
+                "peer": row.lane,
+                "operation": row.operation,
+                "request": serde_json::from_str::<Value>(&row.request).unwrap_or(Value::Null),
+                "state": row.state.as_str(),
+                "notBefore": rfc3339(row.not_before),
+                "attempts": row.attempts,
+                "traps": row.traps,
+                "created": rfc3339(row.created),
+            })
+        });
+        let records = self.records.iter().map(|described| {
+            json!({
+                "key": described.record.key.as_str(),
+                "bytes": described.record.value.len(),
+                "expires": described.record.expires.map(rfc3339),
+                "described": described.content,
+            })
+        });
+        json!({
+            "summary": summary_json(&self.device.summary),
+            "history": history.collect::<Vec<_>>(),
+            "outbox": outbox.collect::<Vec<_>>(),
+            "records": records.collect::<Vec<_>>(),
+            "component": self.component.as_ref().map(|(sha256, since)| json!({
+                "sha256": sha256, "since": rfc3339(*since),
+            })),
+        })
+    }
+
+    fn text(&self, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+        let SubjectSummary { summary, updated } = &self.device.summary;
+        let when = |at: Timestamp| format!("{} ({})", date(at), relative(at, now));
+        let mut line = |what: &str, text: String| writeln!(out, "{what:<14}{text}");
+        line("id", summary.subject.to_string())?;
+        line(
+            "name",
+            printable(summary.name.as_deref().unwrap_or("none yet")),
+        )?;
+        line("model", printable(&summary.model))?;
+        line(
+            "state",
+            format!("{}, since {}", printable(&summary.state), when(*updated)),
+        )?;
+        line("why", printable(&summary.reason))?;
+        line(
+            "last contact",
+            summary
+                .last_contact
+                .map_or_else(|| "never".to_owned(), when),
+        )?;
+        line(
+            "certificate",
+            summary
+                .not_after
+                .map_or_else(|| "none".to_owned(), |end| format!("ends {}", when(end))),
+        )?;
+        if let Some(wake) = summary.wake_at {
+            line("next look", when(wake))?;
+        }
+        if let Some((sha256, since)) = &self.component {
+            line("component", format!("{sha256}, since {}", when(*since)))?;
+        }
+
+        writeln!(out, "\nUnder way")?;
+        if self.device.outbox.is_empty() {
+            writeln!(out, "  nothing")?;
+        }
+        for row in &self.device.outbox {
+            let state = match row.state {
+                OutboxState::Waiting => format!("waits, not before {}", when(row.not_before)),
+                OutboxState::Leased => "being done at this moment".to_owned(),
+                OutboxState::Parked => {
+                    "PARKED: the component failed at its outcome, see the log".to_owned()
+                }
+            };
+            writeln!(
+                out,
+                "  {} at {}: {state}; tried {} times",
+                row.operation, row.lane, row.attempts
+            )?;
+            writeln!(out, "    {}", printable(&row.request))?;
+        }
+
+        writeln!(out, "\nHistory, the newest first")?;
+        let rows: Vec<_> = self
+            .device
+            .history
+            .iter()
+            .map(|row| {
+                vec![
+                    format!("  {}", date(row.at)),
+                    printable(&row.kind),
+                    printable(&row.text),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            writeln!(out, "  nothing")?;
+        } else {
+            out.write_all(table(&["  WHEN", "WHAT", "TEXT"], &rows).as_bytes())?;
+        }
+
+        writeln!(out, "\nRecords, as the component reads them")?;
+        for described in &self.records {
+            writeln!(
+                out,
+                "  {} ({} bytes)",
+                described.record.key,
+                described.record.value.len()
+            )?;
+            let content = match described
+                .content
+                .get("content")
+                .or(described.content.get("error"))
+            {
+                Some(Value::String(text)) => indented(text),
+                Some(other) => other.to_string(),
+                None => described.content.to_string(),
+            };
+            for line in content.lines() {
+                writeln!(out, "    {}", printable(line))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn summary_json(device: &SubjectSummary) -> Value {
+    let summary = &device.summary;
+    json!({
+        "subject": summary.subject,
+        "kind": summary.kind,
+        "state": summary.state,
+        "reason": summary.reason,
+        "name": summary.name,
+        "model": summary.model,
+        "notAfter": summary.not_after.map(rfc3339),
+        "wakeAt": summary.wake_at.map(rfc3339),
+        "lastContact": summary.last_contact.map(rfc3339),
+        "updated": rfc3339(device.updated),
+    })
+}
+
+fn write_json(out: &mut dyn Write, value: &Value) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// Breaks a long line of nested braces into lines, one member each. Quoted text is left alone.
+fn indented(text: &str) -> String {
+    let mut lines = String::new();
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let mut rest = text.chars().peekable();
+    while let Some(char) = rest.next() {
+        if quoted {
+            lines.push(char);
+            (quoted, escaped) = (escaped || char != '"', !escaped && char == '\\');
+            continue;
+        }
+        match char {
+            '{' | '[' | '('
+                if rest
+                    .peek()
+                    .is_some_and(|next| matches!(next, '}' | ']' | ')')) =>
+            {
+                lines.push(char)
+            }
+            '{' => {
+                depth += 1;
+                lines.push(char);
+                new_line(&mut lines, depth);
+                skip_spaces(&mut rest);
+            }
+            '}' if lines.ends_with('{') => lines.push(char),
+            '}' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut lines, depth);
+                lines.push(char);
+            }
+            ',' => {
+                lines.push(char);
+                new_line(&mut lines, depth);
+                skip_spaces(&mut rest);
+            }
+            '"' => {
+                quoted = true;
+                lines.push(char);
+            }
+            other => lines.push(other),
+        }
+    }
+    lines
+}
+
+fn new_line(lines: &mut String, depth: usize) {
+    let trimmed = lines.trim_end_matches(' ').len();
+    lines.truncate(trimmed);
+    lines.push('\n');
+    lines.push_str(&"  ".repeat(depth.min(MAX_DEPTH)));
+}
+
+fn skip_spaces(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    while rest.next_if_eq(&' ').is_some() {}
+}
+
+const DEVICE: &str = "device/";
+const MAX_DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_text_gets_a_line_for_each_member() {
+        let text = r#"Device { name: "a, {b}", line: Line { x: None, y: [] }, z: Some(1) }"#;
+        let expected = "Device {\n  name: \"a, {b}\",\n  line: Line {\n    x: None,\n    y: []\n  },\n  z: Some(1)\n}";
+        assert_eq!(indented(text), expected);
+        assert_eq!(indented("plain"), "plain");
+        assert_eq!(indented("}}}"), "\n}\n}\n}", "nonsense does no harm");
+    }
+}

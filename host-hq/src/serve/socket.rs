@@ -1,0 +1,198 @@
+//! `admin.sock` in the folder of data: how the operator's commands reach a running HQ.
+//!
+//! Whoever may open the socket (mode 0600) may do what the operator may. One line of JSON each way.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::chain;
+use crate::hq::Hq;
+use crate::types::{OperatorOrder, Subject};
+
+/// An order about a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Revoke, withdraw, cut off.
+    Retire,
+    /// Ask the box for a new key and certificate.
+    Renew,
+    /// The device that was challenged or is pending is all right.
+    Accept,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The socket cannot be made.
+    #[error("the socket {} cannot be made: check its folder and owner", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody listens.
+    #[error("HQ cannot be told through {}: is `otscert-hq serve` running, as this user?", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// HQ does not answer.
+    #[error("HQ took the order and gave no answer: see `otscert-hq devices show`")]
+    Silent,
+    /// HQ says no.
+    #[error("HQ did not carry it out: {detail}")]
+    Refused {
+        /// Why.
+        detail: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    order: Order,
+    subject: Subject,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    error: Option<String>,
+}
+
+/// The listening socket.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+}
+
+impl Socket {
+    /// Makes the socket. One that is left of an earlier run is replaced: the database's lock has said that no other HQ
+    /// runs in this folder.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn listen(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError::Listen {
+            path: path.to_owned(),
+            source,
+        };
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // The folder lets its owner in only, so that nobody is quicker than the mode.
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener })
+    }
+
+    /// Answers one order after the other, until `stop`.
+    pub async fn run(self, hq: Arc<Hq>, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => match timeout(PATIENCE, answer(&hq, stream)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "an operator went away"),
+                    Err(_) => tracing::debug!("an operator was too slow"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "no order can be taken");
+                    tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                }
+            }
+        }
+    }
+}
+
+/// Where the socket of an HQ is.
+#[must_use]
+pub fn path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Has a running HQ carry out an order.
+///
+/// # Errors
+///
+/// [`SocketError`].
+pub async fn tell(data: &Path, order: Order, subject: Subject) -> Result<(), SocketError> {
+    let path = path(data);
+    let failed = |source| SocketError::Connect {
+        path: path.clone(),
+        source,
+    };
+    let mut stream = UnixStream::connect(&path).await.map_err(failed)?;
+    let mut line =
+        serde_json::to_vec(&Question { order, subject }).map_err(|error| failed(error.into()))?;
+    line.push(b'\n');
+    stream.write_all(&line).await.map_err(failed)?;
+    let answer = timeout(PATIENCE, read_line(&mut stream)).await;
+    let answer = answer
+        .map_err(|_| SocketError::Silent)?
+        .map_err(|_| SocketError::Silent)?;
+    match serde_json::from_slice::<Answer>(&answer) {
+        Ok(Answer { error: None }) => Ok(()),
+        Ok(Answer {
+            error: Some(detail),
+        }) => Err(SocketError::Refused { detail }),
+        Err(_) => Err(SocketError::Silent),
+    }
+}
+
+async fn answer(hq: &Hq, mut stream: UnixStream) -> io::Result<()> {
+    let line = read_line(&mut stream).await?;
+    let error = match serde_json::from_slice::<Question>(&line) {
+        Err(error) => Some(format!(
+            "the order is not understood ({error}): do both programs have one version?"
+        )),
+        Ok(Question { order, subject }) => {
+            tracing::info!(?order, "the operator orders");
+            let order = match order {
+                Order::Retire => OperatorOrder::Retire,
+                Order::Renew => OperatorOrder::Renew,
+                Order::Accept => OperatorOrder::Accept,
+            };
+            hq.command(subject, order)
+                .await
+                .err()
+                .map(|error| chain(&error))
+        }
+    };
+    let mut answer = serde_json::to_vec(&Answer { error })?;
+    answer.push(b'\n');
+    stream.write_all(&answer).await
+}
+
+async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(MAX_LINE))
+        .read_until(b'\n', &mut line)
+        .await?;
+    Ok(line)
+}
+
+const MAX_LINE: u64 = 4096;
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
