@@ -300,11 +300,10 @@ impl Hq {
     /// # Errors
     ///
     /// If it does not answer.
-    pub async fn health(&self) -> anyhow::Result<String> {
+    pub async fn health(&self) -> anyhow::Result<Value> {
         let address = self.admin_listen;
-        Ok(plain_get(address, &address.to_string(), "/healthz")
-            .await?
-            .2)
+        let (_, _, text) = plain_get(address, &address.to_string(), "/healthz").await?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
     /// The value of a metric, summed over its labels; 0 if it is not there.

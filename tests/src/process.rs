@@ -95,6 +95,15 @@ impl Process {
         )
     }
 
+    /// Asks it to stop, as Ctrl-C does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such process any longer.
+    pub fn interrupt(&self) -> anyhow::Result<()> {
+        self.signal(libc::SIGINT)
+    }
+
     /// Everything that it printed so far.
     #[must_use]
     pub fn log(&self) -> String {

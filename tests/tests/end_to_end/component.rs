@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use otscert_component::{COMPONENT, sha256_hex};
+use otscert_component::{COMPONENT, sha256_hex, sha256_hex_of};
 use otscert_machine::peer::Endpoint;
 use otscert_tests::{BoxOptions, HandBox, Poster, StoreView, World, WorldOptions, program};
 use wasmtime::Engine;
@@ -118,10 +118,11 @@ async fn an_hq_whose_component_refuses_everything_refuses_everything() -> anyhow
             store.states().await?.is_empty(),
             "HQ stored a device by itself"
         );
-        let health = world.hq.health().await?;
+        let runs = &world.hq.health().await?["component_sha256"];
+        let double = sha256_hex_of(&std::fs::read(&component)?);
         ensure!(
-            !health.contains(&sha256_hex()),
-            "HQ says that it runs the shipped component"
+            *runs == double,
+            "HQ says that it runs {runs}, not the double {double}"
         );
         Ok(())
     })

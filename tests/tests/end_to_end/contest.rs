@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use otscert_machine::peer::Endpoint;
@@ -191,8 +192,15 @@ async fn all_at_once(
     for request in requests {
         let poster = poster.clone();
         running.spawn(async move {
-            let reply = poster.post(endpoint, request.clone()).await?;
-            anyhow::Ok((request, reply))
+            // Whoever loses too many races in a row is asked to come back, as boxes do.
+            for _ in 0..MAX_RETURNS {
+                let reply = poster.post(endpoint, request.clone()).await?;
+                if reply.status != 503 {
+                    return anyhow::Ok((request, reply));
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            anyhow::bail!("HQ was busy {MAX_RETURNS} times")
         });
     }
     let mut replies = Vec::new();
@@ -213,3 +221,4 @@ fn count(poster: &Poster, replies: &[Answered]) -> anyhow::Result<BTreeMap<&'sta
 }
 
 const CONTENDERS: usize = 64;
+const MAX_RETURNS: usize = 20;
