@@ -182,7 +182,6 @@ fn event(
             let opening = Opening {
                 config,
                 now: now.wall,
-                prefix: &prefix,
             };
             match envelope.open(&opening, bundle, random) {
                 Ok(message) => Event::Received(Box::new(Received {
@@ -278,7 +277,7 @@ fn perform(
 fn answer(config: &Config, host: &mut dyn Host, reply: Reply) -> Result<Sealed, AdvanceError> {
     let request = reply.request();
     let (body, remember) = match reply {
-        Reply::Again(stored) => return Ok(Sealed::again(stored)),
+        Reply::Again(stored) => return Ok(Sealed::again(config, stored)),
         Reply::Fresh { body, remember } => (body, remember),
     };
     let sealed = Sealed::new(config, &body);

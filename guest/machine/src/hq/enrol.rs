@@ -253,7 +253,8 @@ fn seat(
     })
 }
 
-/// Whether the granted name can be given back: in this zone, and nobody else's since.
+/// Whether the granted name can be given back: one that HQ draws, in this zone, and nobody else's
+/// since.
 fn is_free(desk: &Desk<'_>, bundle: &Bundle, grant: &Grant) -> bool {
     let label = Label::of(&grant.name);
     let ours = label
@@ -262,7 +263,7 @@ fn is_free(desk: &Desk<'_>, bundle: &Bundle, grant: &Grant) -> bool {
     let others = bundle
         .name(&label)
         .is_some_and(|name| name.device != grant.device);
-    ours && !others
+    ours && !others && label.is_drawn(grant.mode)
 }
 
 fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat: Seat) -> Verdict {

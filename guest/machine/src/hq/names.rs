@@ -51,6 +51,28 @@ impl Label {
         &self.0
     }
 
+    /// Whether HQ could have drawn it. A grant for any other name was signed by somebody else with
+    /// HQ's key, who would like to be `login` or `www`.
+    #[must_use]
+    pub fn is_drawn(&self, mode: NameMode) -> bool {
+        match mode {
+            NameMode::Address => {
+                self.0.len() == LABEL_CHARS
+                    && self.0.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))
+            }
+            NameMode::Word => {
+                let known = |part: &str, list| (0..=u8::MAX).any(|at| word(list, at) == part);
+                let parts: Vec<&str> = self.0.split('-').collect();
+                let Some((noun, adjectives)) = parts.split_last() else {
+                    return false;
+                };
+                (1..MOST_WORDS).contains(&adjectives.len())
+                    && known(noun, NOUNS)
+                    && adjectives.iter().all(|part| known(part, ADJECTIVES))
+            }
+        }
+    }
+
     /// The name in HQ's zone. The zone's length leaves room, so this never fails for a label that
     /// HQ drew.
     #[must_use]
@@ -121,5 +143,7 @@ const WORDS: [(usize, usize); 3] = [(2, 6), (3, 4), (4, 2)];
 pub const MAX_CANDIDATES: usize = 12;
 const MOST_WORDS: usize = 4;
 const NOUNS_PER_START: u8 = 16;
-/// 128 bits, 26 characters.
+/// 128 bits.
 const LABEL_BYTES: usize = 16;
+/// As many in base32.
+const LABEL_CHARS: usize = 26;

@@ -49,8 +49,6 @@ pub struct Opening<'a> {
     pub config: &'a Config,
     /// The time.
     pub now: Timestamp,
-    /// Where the message came from.
-    pub prefix: &'a str,
 }
 
 impl Envelope {
@@ -139,15 +137,11 @@ impl Envelope {
         bundle: &Bundle,
         random: &mut Generator,
     ) -> Result<Message, Refusal> {
-        let Opening {
-            config,
-            now,
-            prefix,
-        } = *opening;
+        let Opening { config, now } = *opening;
         let digest = self.digest;
         match self.content {
             Content::Contact(contact) => {
-                let hq_nonce = token::contact_nonce(config, prefix, now);
+                let hq_nonce = token::contact_nonce(config, now);
                 Ok(Message::Contact { contact, hq_nonce })
             }
             Content::Enrol { key, unverified } => {
@@ -159,7 +153,7 @@ impl Envelope {
                     .payload;
                 let enrol = Enrol::parse(&payload)
                     .map_err(|error| refuse((&error).into(), error.to_string()))?;
-                let fresh = token::contact_nonce_is_fresh(config, &enrol.hq_nonce, prefix, now);
+                let fresh = token::contact_nonce_is_fresh(config, &enrol.hq_nonce, now);
                 let grant = enrol
                     .grant
                     .as_ref()

@@ -59,14 +59,16 @@ impl Sealed {
         )
     }
 
-    /// The bytes of a stored answer.
+    /// A stored answer: its very bytes, unless HQ's delegation has changed since. Then the same
+    /// answer is signed anew, or a box that was off for long could never believe it.
     #[must_use]
-    pub fn again(stored: Stored) -> Self {
+    pub fn again(config: &Config, stored: Stored) -> Self {
+        let anew = config.signer.sign_again(config.crypto, &stored.body);
         let kind = stored.problem.as_deref().and_then(ProblemKind::from_slug);
         Self {
             outcome: kind.map_or(Outcome::Ok, ProblemKind::outcome),
             problem: stored.problem.unwrap_or_default(),
-            body: stored.body,
+            body: anew.map_or(stored.body, |message| message.to_bytes()),
             retry_after_s: stored.retry_after_s,
         }
     }

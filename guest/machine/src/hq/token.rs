@@ -12,17 +12,18 @@ use crate::types::DeviceId;
 use crate::wire::base64url;
 
 /// HQ's nonce in a `contact` answer. Stateless, so that strangers cannot fill a table: it is bound
-/// to ten minutes and to the network it was given to.
+/// to ten minutes. It is not bound to a network: a box whose two connections leave by different
+/// ones could never enrol (docs/adr/0010).
 #[must_use]
-pub fn contact_nonce(config: &Config, prefix: &str, now: Timestamp) -> String {
-    write(config, CONTACT, prefix.as_bytes(), bucket(now))
+pub fn contact_nonce(config: &Config, now: Timestamp) -> String {
+    write(config, CONTACT, &[], bucket(now))
 }
 
-/// Whether an `enrol` carries a nonce that was given to this network in the current or the two
-/// previous spans of ten minutes.
+/// Whether an `enrol` carries a nonce that was given in the current or the two previous spans of
+/// ten minutes.
 #[must_use]
-pub fn contact_nonce_is_fresh(config: &Config, nonce: &str, prefix: &str, now: Timestamp) -> bool {
-    let Some(given) = read(config, CONTACT, prefix.as_bytes(), nonce) else {
+pub fn contact_nonce_is_fresh(config: &Config, nonce: &str, now: Timestamp) -> bool {
+    let Some(given) = read(config, CONTACT, &[], nonce) else {
         return false;
     };
     let current = bucket(now);

@@ -212,6 +212,19 @@ impl HqSigner {
         Ok(Self { hq_id: roots.hq_id.clone(), seed, kid, delegation })
     }
 
+    /// Signs a stored message anew if it went out under another delegation, which its receiver may
+    /// have to refuse by now; none if it is still as this key signs.
+    #[must_use]
+    pub fn sign_again(&self, crypto: &dyn Crypto, stored: &[u8]) -> Option<Object> {
+        let unverified = Unverified::parse(stored).ok()?;
+        let header = unverified.header();
+        if header.delegation.as_ref() == Some(&self.delegation) {
+            return None;
+        }
+        let payload = Object::parse(unverified.payload_unchecked()).ok()?;
+        Some(self.sign(crypto, header.typ, &payload))
+    }
+
     /// Signs a payload.
     #[must_use]
     pub fn sign(&self, crypto: &dyn Crypto, typ: Typ, payload: &Object) -> Object {
