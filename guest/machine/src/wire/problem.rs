@@ -164,7 +164,7 @@ impl ProblemKind {
             Self::WrongAudience => "The request is meant for another HQ.",
             Self::WrongType => "The request is not of the type that its path says.",
             Self::BadSignature => "The request's signature does not verify.",
-            Self::StaleNonce => "HQ's nonce in the request is too old or not for this network.",
+            Self::StaleNonce => "HQ's nonce in the request is too old.",
             Self::StaleRequest => "The request was answered long ago.",
             Self::BadToken => "The continuity token was not made here for this device.",
             Self::Challenged => "Two boxes use one identity; a person has to look.",
