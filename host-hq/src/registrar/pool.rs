@@ -76,7 +76,7 @@ pub enum CallError {
     Stopped,
 }
 
-/// What the registrar did since it started, for metrics.
+/// Counters behind [`PoolTotals`].
 #[derive(Debug, Default)]
 pub(super) struct PoolCounters {
     pub(super) calls: AtomicU64,
@@ -86,7 +86,7 @@ pub(super) struct PoolCounters {
     pub(super) instances: AtomicU64,
 }
 
-/// A reading of [`PoolCounters`].
+/// What the registrar did since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolTotals {
     /// Calls that ran, repeats included.

@@ -60,6 +60,47 @@ async fn no_update_is_lost_under_contention() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_calls_over_several_records_leave_what_some_order_of_them_leaves() {
+    // Each call moves one coin from one purse to another, if there is one: read two records, write two.
+    let rig = Rig::new(ScriptedGuests::new(|call, _, input| {
+        let (from, to) = body(input).split_once(' ').unwrap();
+        let mut coins = |purse: &str| {
+            call.read(&key(purse))
+                .unwrap()
+                .map_or(COINS, |bytes| u32::from(bytes[0]))
+        };
+        let (out, into) = (coins(from), coins(to));
+        if out == 0 || from == to {
+            return Ok(reply(Outcome::Conflict));
+        }
+        for (purse, coins) in [(from, out - 1), (to, into + 1)] {
+            call.write(key(purse), vec![u8::try_from(coins).unwrap()], None)
+                .unwrap();
+        }
+        Ok(reply(Outcome::Ok))
+    }))
+    .await;
+    let moves = (0..300_u32).map(|number| {
+        let mixed = number.wrapping_mul(2_654_435_761);
+        request(format!(
+            "purse/{} purse/{}",
+            (mixed >> 16) % PURSES,
+            (mixed >> 24) % PURSES
+        ))
+    });
+    let results = join_all(moves.map(|input| rig.registrar.decide(input, None))).await;
+    assert!(results.iter().any(Result::is_ok));
+    let mut total = 0;
+    for purse in 0..PURSES {
+        let coins = rig.record(&format!("purse/{purse}")).await;
+        total += coins.map_or(COINS, |bytes| u32::from(bytes[0]));
+    }
+    assert_eq!(total, PURSES * COINS, "a coin was lost or made");
+    const PURSES: u32 = 4;
+    const COINS: u32 = 5;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_calls_share_one_commit() {
     let (rig, mut committer) =
         Rig::with(first_come_first_served(), PoolOptions::default(), None).await;
