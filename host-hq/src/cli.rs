@@ -8,6 +8,7 @@ mod check;
 mod devices;
 pub mod format;
 mod keys;
+mod prose;
 mod serving;
 
 use std::io::{self, Write};

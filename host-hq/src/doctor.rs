@@ -111,6 +111,3 @@ fn system_resolver() -> Option<SocketAddr> {
 
 const LOW_DISK: u64 = 64 << 20;
 const SCANT_DISK: u64 = 1 << 30;
-
-#[cfg(test)]
-mod tests;

@@ -18,9 +18,9 @@ pub mod own_certificate;
 pub mod registrar;
 pub mod serve;
 pub mod store;
-pub mod tls;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 pub mod types;
 pub mod work;
 

@@ -178,6 +178,9 @@ impl Server {
             max_bytes: config.limits.max_store_bytes,
         };
         let store = Arc::new(Store::open(options).await?);
+        // The database's lock has said that no other HQ runs in this folder.
+        let socket_path = socket::path(&config.data);
+        let socket = socket::Socket::listen(&socket_path)?;
         let own = resolvers.own(config);
         let ca_requests = Arc::new(RequestCounters::default());
         let cas = cas::open(config, &zones, own.clone(), Arc::clone(&ca_requests))?;
@@ -220,8 +223,6 @@ impl Server {
             ca_requests,
             stop: stop_http.clone(),
         };
-        let socket_path = socket::path(&config.data);
-        let socket = socket::Socket::listen(&socket_path)?;
         let mut http = shared.endpoints(config, endpoints, &resolvers);
         http.extend(shared.background(config, &resolvers, own, cas.announced));
         http.push(tokio::spawn(socket.run(Arc::clone(&hq), stop_http.clone())));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::format::{date, printable, relative, rfc3339, table};
+use super::prose::indented;
 use super::{CliError, ListArgs, ShowArgs, Verdict};
 use crate::config::Config;
 use crate::error::chain;
@@ -17,7 +18,7 @@ use crate::store::{
     Device, DeviceFilter, OpenError, OutboxState, RecordRow, Store, StoreError, StoreOptions,
     SubjectSummary,
 };
-use crate::types::{NotASubject, RecordKey, Subject, Timestamp};
+use crate::types::{NotASubject, Subject, Timestamp};
 
 /// Why nothing can be shown or done.
 #[derive(Debug, thiserror::Error)]
@@ -84,14 +85,7 @@ pub(super) async fn show(
     out: &mut (dyn Write + Send),
 ) -> Result<Verdict, CliError> {
     let store = open(config).await?;
-    let mut device = find(&store, &args.device).await?;
-    let id = device.summary.summary.subject.to_string();
-    let short = id.strip_prefix(DEVICE).unwrap_or(&id);
-    if let Ok(key) = RecordKey::try_from(format!("chain/{short}")) {
-        device
-            .records
-            .extend(store.record(&key).await.map_err(DevicesError::Store)?);
-    }
+    let device = find(&store, &args.device).await?;
     let component = store.component().await.map_err(DevicesError::Store)?;
     let records = describe(config, &device.records).await?;
     let story = Story {
@@ -399,76 +393,125 @@ fn write_json(out: &mut dyn Write, value: &Value) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Breaks a long line of nested braces into lines, one member each. Quoted text is left alone.
-fn indented(text: &str) -> String {
-    let mut lines = String::new();
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    let mut rest = text.chars().peekable();
-    while let Some(char) = rest.next() {
-        if quoted {
-            lines.push(char);
-            (quoted, escaped) = (escaped || char != '"', !escaped && char == '\\');
-            continue;
-        }
-        match char {
-            '{' | '[' | '('
-                if rest
-                    .peek()
-                    .is_some_and(|next| matches!(next, '}' | ']' | ')')) =>
-            {
-                lines.push(char)
-            }
-            '{' => {
-                depth += 1;
-                lines.push(char);
-                new_line(&mut lines, depth);
-                skip_spaces(&mut rest);
-            }
-            '}' if lines.ends_with('{') => lines.push(char),
-            '}' => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut lines, depth);
-                lines.push(char);
-            }
-            ',' => {
-                lines.push(char);
-                new_line(&mut lines, depth);
-                skip_spaces(&mut rest);
-            }
-            '"' => {
-                quoted = true;
-                lines.push(char);
-            }
-            other => lines.push(other),
-        }
-    }
-    lines
-}
-
-fn new_line(lines: &mut String, depth: usize) {
-    let trimmed = lines.trim_end_matches(' ').len();
-    lines.truncate(trimmed);
-    lines.push('\n');
-    lines.push_str(&"  ".repeat(depth.min(MAX_DEPTH)));
-}
-
-fn skip_spaces(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    while rest.next_if_eq(&' ').is_some() {}
-}
-
 const DEVICE: &str = "device/";
-const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{HistoryRow, OutboxEntry};
+    use crate::types::{RecordKey, Summary};
 
     #[test]
-    fn nested_text_gets_a_line_for_each_member() {
-        let text = r#"Device { name: "a, {b}", line: Line { x: None, y: [] }, z: Some(1) }"#;
-        let expected = "Device {\n  name: \"a, {b}\",\n  line: Line {\n    x: None,\n    y: []\n  },\n  z: Some(1)\n}";
-        assert_eq!(indented(text), expected);
-        assert_eq!(indented("plain"), "plain");
-        assert_eq!(indented("}}}"), "\n}\n}\n}", "nonsense does no harm");
+    fn a_list_reads_from_left_to_right_and_says_where_it_goes_on() {
+        let text = |devices: &[SubjectSummary], limit| {
+            let mut out = Vec::new();
+            let args = ListArgs {
+                limit,
+                ..list_args()
+            };
+            write_list(&mut out, &args, devices, NOW).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            text(&[summary()], 2),
+            "ID         NAME          MODEL    STATE   ENDS        LAST CONTACT  WHY\n\
+             device/a1  x.boxes.test  box\u{fffd}[2J  Issued  in 89 days  2 min ago     by a CA\n"
+        );
+        assert!(text(&[summary()], 1).ends_with("There may be more: --after device/a1\n"));
+        assert!(text(&[], 1).starts_with("No device fits."));
     }
+
+    #[test]
+    fn a_story_has_states_times_order_certificate_and_component() {
+        let mut out = Vec::new();
+        story().text(NOW, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for expected in [
+            "state         Issued, since 2026-11-23 17:04 UTC (1 min ago)",
+            "certificate   ends 2027-02-20 17:06 UTC (in 89 days)",
+            "component     abc, since 2026-11-23 17:04 UTC",
+            "fetch-chain at staging: waits, not before 2026-11-23 17:06 UTC (in 1 min); tried 2 times",
+            "https://ca.example/order/1",
+            "2026-11-23 17:04 UTC  issued  by a CA",
+            "  device/a1 (3 bytes)\n    Device {\n      serial: 01020304\n    }",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in:\n{text}");
+        }
+        let json = story().json();
+        assert_eq!(json["summary"]["notAfter"], "2027-02-20T17:06:40Z");
+        assert_eq!(
+            json["outbox"][0]["request"]["order"],
+            "https://ca.example/order/1"
+        );
+        assert_eq!(json["component"]["sha256"], "abc");
+        assert_eq!(
+            json["records"][0]["described"]["content"],
+            "Device { serial: [1, 2, 3, 4] }"
+        );
+    }
+
+    fn story() -> Story {
+        let before = NOW.minus_millis(60_000);
+        let record = RecordRow {
+            key: RecordKey::try_from("device/a1".to_owned()).unwrap(),
+            value: vec![1, 2, 3],
+            expires: None,
+        };
+        let device = Device {
+            summary: summary(),
+            history: vec![HistoryRow {
+                at: before,
+                kind: "issued".to_owned(),
+                text: "by a CA".to_owned(),
+            }],
+            outbox: vec![OutboxEntry {
+                exchange: 7,
+                lane: "staging".to_owned(),
+                operation: "fetch-chain".to_owned(),
+                request: r#"{"order":"https://ca.example/order/1"}"#.to_owned(),
+                state: OutboxState::Waiting,
+                not_before: NOW.plus_millis(100_000),
+                attempts: 2,
+                traps: 0,
+                created: before,
+            }],
+            records: vec![record.clone()],
+        };
+        let content = json!({ "kind": "HQ device", "content": "Device { serial: [1, 2, 3, 4] }" });
+        Story {
+            device,
+            records: vec![Described { record, content }],
+            component: Some(("abc".to_owned(), before)),
+        }
+    }
+
+    fn summary() -> SubjectSummary {
+        SubjectSummary {
+            summary: Summary {
+                subject: "device/a1".parse().unwrap(),
+                kind: "device".to_owned(),
+                state: "Issued".to_owned(),
+                reason: "by a CA".to_owned(),
+                name: Some("x.boxes.test".to_owned()),
+                model: "box\u{1b}[2J".to_owned(),
+                not_after: Some(NOW.plus_millis(89 * 86_400_000 + 100_000)),
+                wake_at: None,
+                last_contact: Some(NOW.minus_millis(120_000)),
+            },
+            updated: NOW.minus_millis(60_000),
+        }
+    }
+
+    fn list_args() -> ListArgs {
+        use clap::Parser;
+
+        let cli = crate::cli::Cli::parse_from(["otscert-hq", "devices", "list"]);
+        let crate::cli::Command::Devices(crate::cli::DevicesCommand::List(args)) = cli.command
+        else {
+            panic!("it is what was asked for");
+        };
+        args
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_453_500_000);
 }

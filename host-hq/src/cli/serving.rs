@@ -1,6 +1,6 @@
 //! `serve`: one process from start to signal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,6 +62,7 @@ fn start_log(config: &Config) {
     let filter = config.log.level.parse::<EnvFilter>().unwrap_or_default();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let started = match config.log.format {
         LogFormat::Text => log.try_init(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{DATE, HOST};
+use http::header::{DATE, HOST, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -270,6 +270,11 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
         .header(HOST, host)
+        // RFC 8555 section 6.1: an ACME server may refuse a client that does not say who it is.
+        .header(
+            USER_AGENT,
+            concat!("otscert-hq/", env!("CARGO_PKG_VERSION"), " doctor"),
+        )
         .body(Empty::<Bytes>::new())
         .map_err(|error| VisitError::Unusable(error.to_string()))?;
     // Dropped at the end, it ends with the answer.
@@ -364,3 +369,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 128 * 1024;
 const CLOCK_WARN_S: u128 = 5;
 const CLOCK_FAIL_S: u128 = 60;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config::Severity;
+
+    #[test]
+    fn a_clock_is_judged_by_how_far_it_is_from_the_ca() {
+        // 2026-11-23T17:05:00Z
+        let theirs = Timestamp::from_millis(1_795_453_500_000);
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            DATE,
+            HeaderValue::from_static("Mon, 23 Nov 2026 17:05:00 GMT"),
+        );
+        for (now, expected) in [
+            (theirs, Severity::Ok),
+            (theirs.plus_millis(30_000), Severity::Warn),
+            (theirs.minus_millis(30_000), Severity::Warn),
+            (theirs.plus_millis(3_600_000), Severity::Fail),
+            (Timestamp::from_millis(0), Severity::Fail),
+        ] {
+            assert_eq!(clock("x", &headers, now).severity, expected, "{now}");
+        }
+        assert_eq!(
+            clock("x", &HeaderMap::new(), theirs).severity,
+            Severity::Warn
+        );
+        headers.insert(DATE, HeaderValue::from_static("yesterday"));
+        assert_eq!(clock("x", &headers, theirs).severity, Severity::Warn);
+    }
+}

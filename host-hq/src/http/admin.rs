@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::doctor::ask;
 use crate::error::chain;
 use crate::hq::Hq;
-use crate::store::{Lane, OutboxState};
+use crate::store::Lane;
 use crate::tls::Resolver;
 
 use super::metrics::Metrics;
@@ -234,30 +234,19 @@ async fn gather(api: &AdminApi) -> Result<(), crate::store::StoreError> {
 
     let component = vec![label("component", hq.component_sha256().to_owned())];
     metrics.gauge("otscert_hq_info", component, 1.0);
-    for count in store.state_counts().await? {
+    let subjects = store.state_counts().await?.into_iter().map(|count| {
         let labels = vec![label("kind", count.kind), label("state", count.state)];
-        metrics.gauge("otscert_hq_subjects", labels, float(count.subjects));
-    }
-    for state in [
-        OutboxState::Waiting,
-        OutboxState::Leased,
-        OutboxState::Parked,
-    ] {
-        for lane in &api.health.lanes {
-            let labels = vec![
-                label("lane", lane.to_string()),
-                label("state", state.as_str().to_owned()),
-            ];
-            metrics.gauge("otscert_hq_outbox_rows", labels, 0.0);
-        }
-    }
-    for count in store.outbox_counts().await? {
-        let labels = vec![
-            label("lane", count.lane),
-            label("state", count.state.as_str().to_owned()),
-        ];
-        metrics.gauge("otscert_hq_outbox_rows", labels, float(count.rows));
-    }
+        (labels, float(count.subjects))
+    });
+    metrics.gauges("otscert_hq_subjects", subjects.collect());
+    let rows = store.outbox_counts().await?.into_iter().map(|count| {
+        let state = count.state.as_str().to_owned();
+        (
+            vec![label("lane", count.lane), label("state", state)],
+            float(count.rows),
+        )
+    });
+    metrics.gauges("otscert_hq_outbox_rows", rows.collect());
     if let Some(end) = store.earliest_not_after(now).await? {
         metrics.gauge(
             "otscert_hq_earliest_not_after_seconds",
