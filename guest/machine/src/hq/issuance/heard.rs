@@ -475,8 +475,9 @@ fn reason(report: &OrderReport, otherwise: &str) -> String {
 
 /// A proof that HQ forgot to withdraw is gone after this.
 const PROOF_LIFE: Span = Span::from_hours(1);
-/// CAs allow five failed validations an hour for a name.
-pub(super) const AFTER_VALIDATION: Span = Span::from_minutes(15);
+/// CAs allow five failed validations an hour for a name. The pauses of [`Policy::Ca`](crate::backoff::Policy::Ca)
+/// come to three; the first is a minute, since most often HQ or a server of the zone was just being restarted.
+pub(super) const AFTER_VALIDATION: Span = Span::from_minutes(1);
 pub(super) const FIRST_POLL: Span = Span::from_millis(100);
 pub(super) const LAST_POLL: Span = Span::from_seconds(30);
 const POLL_LIMIT: Span = Span::from_days(1);
