@@ -1,5 +1,8 @@
 //! Generated from `wit/`.
-#![expect(unsafe_code, reason = "generated code, as all that crosses the component's border")]
+#![expect(
+    unsafe_code,
+    reason = "generated code, as all that crosses the component's border"
+)]
 
 wit_bindgen::generate!({
     world: "hq",
