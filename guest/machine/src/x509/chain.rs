@@ -11,11 +11,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{GeneralizedTime, UtcTime};
-use der::{Decode, Tag};
+use der::DateTime;
 
 use super::names::{self, COMMON_NAME, NamesError, ORGANIZATION, SUBJECT_ALT_NAME};
-use super::tlv::{self, Elements, PublicKey, context};
+use super::tlv::{self, Element, Elements, NotDer, PublicKey, context};
 use crate::map::sort_few;
 use crate::time::{ClockTrust, Moment, Span, Timestamp};
 use crate::types::CertName;
@@ -78,7 +77,7 @@ pub enum ChainError {
         at: usize,
         /// Where the encoding breaks.
         #[source]
-        source: der::Error,
+        source: NotDer,
     },
     /// The certificates do not follow each other.
     #[error(
@@ -266,7 +265,7 @@ impl Leaf {
 
         let mut found = Extensions::default();
         let mut seen = Vec::new();
-        let mut extensions = Elements::of(certificate.extensions).map_err(not_der)?;
+        let mut extensions = Elements::of(certificate.extensions);
         // Bounded by the certificate's size.
         while !extensions.is_empty() {
             let (kind, value) = extension(&mut extensions).map_err(not_der)?;
@@ -328,24 +327,24 @@ struct Extensions<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    fn read(der: &'a [u8]) -> Result<Self, der::Error> {
+    fn read(der: &'a [u8]) -> Result<Self, NotDer> {
         let mut certificate = Elements::of_sequence(der)?;
         let mut fields = certificate.sequence()?;
-        certificate.next(Tag::Sequence)?;
-        certificate.next(Tag::BitString)?;
+        certificate.next(tlv::SEQUENCE)?;
+        certificate.next(tlv::BIT_STRING)?;
         certificate.end()?;
 
         fields.optional(context(0, true))?;
-        let serial = fields.next(Tag::Integer)?;
-        fields.next(Tag::Sequence)?;
-        let issuer = fields.next(Tag::Sequence)?;
-        let validity = fields.next(Tag::Sequence)?;
-        let subject = fields.next(Tag::Sequence)?;
+        let serial = fields.next(tlv::INTEGER)?;
+        fields.next(tlv::SEQUENCE)?;
+        let issuer = fields.next(tlv::SEQUENCE)?;
+        let validity = fields.next(tlv::SEQUENCE)?;
+        let subject = fields.next(tlv::SEQUENCE)?;
         let spki = fields.raw()?;
         fields.optional(context(1, false))?;
         fields.optional(context(2, false))?;
         let extensions = match fields.optional(context(3, true))? {
-            Some(explicit) => Elements::only(explicit, Tag::Sequence)?,
+            Some(explicit) => Elements::only(explicit, tlv::SEQUENCE)?,
             None => &[],
         };
         fields.end()?;
@@ -363,39 +362,62 @@ impl<'a> Certificate<'a> {
 /// One extension: what it is, and its value.
 fn extension<'a>(
     extensions: &mut Elements<'a>,
-) -> Result<(ObjectIdentifier, &'a [u8]), der::Error> {
+) -> Result<(ObjectIdentifier, &'a [u8]), NotDer> {
     let mut extension = extensions.sequence()?;
     let kind = extension.oid()?;
     // Whether it is critical matters to who verifies the path.
     let _critical = extension.flag()?;
-    let value = extension.next(Tag::OctetString)?;
+    let value = extension.next(tlv::OCTET_STRING)?;
     extension.end()?;
     Ok((kind, value))
 }
 
 /// RFC 5280 section 4.1.2.5.
-fn validity(content: &[u8]) -> Result<(Timestamp, Timestamp), der::Error> {
-    let mut times = Elements::of(content)?;
-    let pair = (time(times.raw()?)?, time(times.raw()?)?);
+fn validity(content: &[u8]) -> Result<(Timestamp, Timestamp), NotDer> {
+    let mut times = Elements::of(content);
+    let pair = (time(times.any()?)?, time(times.any()?)?);
     times.end()?;
     Ok(pair)
 }
 
-fn time(element: &[u8]) -> Result<Timestamp, der::Error> {
-    let since_1970 = match UtcTime::from_der(element) {
-        Ok(utc) => utc.to_unix_duration(),
-        Err(_) => GeneralizedTime::from_der(element)?.to_unix_duration(),
+/// RFC 5280 sections 4.1.2.5.1 and 4.1.2.5.2: both in UTC, to the second.
+fn time(element: Element<'_>) -> Result<Timestamp, NotDer> {
+    let (year_digits, rest) = match element.tag {
+        tlv::UTC_TIME => element.content.split_at_checked(2),
+        tlv::GENERALIZED_TIME => element.content.split_at_checked(4),
+        _ => None,
+    }
+    .ok_or(NotDer)?;
+    let &[m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'Z'] = rest else {
+        return Err(NotDer);
     };
-    Ok(Timestamp::from_seconds(since_1970.as_secs()))
+    let year = match number(year_digits)? {
+        year @ 0..50 if element.tag == tlv::UTC_TIME => 2000 + year,
+        year @ 50.. if element.tag == tlv::UTC_TIME => 1900 + year,
+        year => year,
+    };
+    let of = |digits: [u8; 2]| number(&digits).map(|number| number as u8);
+    let (month, day) = (of([m1, m2])?, of([d1, d2])?);
+    let (hour, minute, second) = (of([h1, h2])?, of([n1, n2])?, of([s1, s2])?);
+    let time = DateTime::new(year, month, day, hour, minute, second).map_err(|_| NotDer)?;
+    Ok(Timestamp::from_seconds(time.unix_duration().as_secs()))
+}
+
+/// Up to four decimal digits.
+fn number(digits: &[u8]) -> Result<u16, NotDer> {
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Ok(number * 10 + u16::from(digit - b'0')),
+        _ => Err(NotDer),
+    })
 }
 
 /// RFC 5280 section 4.2.1.1: the keyIdentifier, if it is there.
-fn authority_key(value: &[u8]) -> Result<Option<&[u8]>, der::Error> {
+fn authority_key(value: &[u8]) -> Result<Option<&[u8]>, NotDer> {
     Elements::of_sequence(value)?.optional(context(0, false))
 }
 
 /// RFC 5280 section 4.2.1.12: whether serverAuth is among the purposes.
-fn serves(value: &[u8]) -> Result<bool, der::Error> {
+fn serves(value: &[u8]) -> Result<bool, NotDer> {
     let mut purposes = Elements::of_sequence(value)?;
     let mut serves = false;
     while !purposes.is_empty() {
@@ -405,12 +427,12 @@ fn serves(value: &[u8]) -> Result<bool, der::Error> {
 }
 
 /// RFC 5280 section 4.2.1.9.
-fn is_ca(value: &[u8]) -> Result<bool, der::Error> {
+fn is_ca(value: &[u8]) -> Result<bool, NotDer> {
     Elements::of_sequence(value)?.flag()
 }
 
 /// The issuer for people.
-fn issuer_text(issuer: &[u8]) -> Result<String, der::Error> {
+fn issuer_text(issuer: &[u8]) -> Result<String, NotDer> {
     let attributes = names::read_distinguished(issuer)?;
     let of = |kind| {
         attributes

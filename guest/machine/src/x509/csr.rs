@@ -7,12 +7,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::UintRef;
-use der::{Decode, Tag};
 
 pub use super::names::NamesError;
 use super::names::{self, COMMON_NAME, SUBJECT_ALT_NAME};
-use super::tlv::{self, Elements, PublicKey, context};
+use super::tlv::{self, Elements, NotDer, PublicKey, context};
 use super::{MAX_NAMES, P256_SPKI_PREFIX};
 use crate::crypto::{Crypto, Secret};
 use crate::types::{CertName, Digest};
@@ -43,7 +41,7 @@ pub enum CsrError {
     },
     /// Broken encoding.
     #[error("checking a certificate request: it is not a PKCS #10 request in DER")]
-    NotDer(#[from] der::Error),
+    NotDer(#[from] NotDer),
     /// Another version than 1.
     #[error("checking a certificate request: its version is not 1, the only one of PKCS #10")]
     Version,
@@ -132,7 +130,7 @@ pub fn build(
             &tlv::write(tlv::SEQUENCE, &[]),
             P256_SPKI_PREFIX,
             &public,
-            &tlv::write(ATTRIBUTES_OCTET, &[&attribute]),
+            &tlv::write(ATTRIBUTES, &[&attribute]),
         ],
     );
 
@@ -165,16 +163,16 @@ pub fn check(crypto: &dyn Crypto, der: &[u8]) -> Result<CheckedCsr, CsrError> {
     let mut request = Elements::of_sequence(der)?;
     let info = request.raw()?;
     let algorithm = request.raw()?;
-    let signature = request.next(Tag::BitString)?;
+    let signature = request.next(tlv::BIT_STRING)?;
     request.end()?;
 
     let mut fields = Elements::of_sequence(info)?;
-    if fields.next(Tag::Integer)? != [VERSION_1] {
+    if fields.next(tlv::INTEGER)? != [VERSION_1] {
         return Err(CsrError::Version);
     }
-    let subject = fields.next(Tag::Sequence)?;
+    let subject = fields.next(tlv::SEQUENCE)?;
     let spki = fields.raw()?;
-    let attributes = fields.next(context(0, true))?;
+    let attributes = fields.next(ATTRIBUTES)?;
     fields.end()?;
 
     let public = match tlv::public_key(spki)? {
@@ -212,7 +210,7 @@ pub fn spki_digest(crypto: &dyn Crypto, public: &[u8; 65]) -> Digest {
 
 /// The names in the one extension of the one attribute.
 fn requested_names(attributes: &[u8]) -> Result<Vec<CertName>, CsrError> {
-    let mut attributes = Elements::of(attributes)?;
+    let mut attributes = Elements::of(attributes);
     if attributes.is_empty() {
         return Err(CsrError::Attribute {
             got: "none".to_string(),
@@ -230,7 +228,7 @@ fn requested_names(attributes: &[u8]) -> Result<Vec<CertName>, CsrError> {
             got: "several".to_string(),
         });
     }
-    let values = attribute.next(Tag::Set)?;
+    let values = attribute.next(tlv::SET)?;
     attribute.end()?;
 
     let mut extensions = Elements::of_sequence(values)?;
@@ -253,13 +251,13 @@ fn requested_names(attributes: &[u8]) -> Result<Vec<CertName>, CsrError> {
     }
     // Critical or not: the CA decides what it makes of it (RFC 5280 section 4.2.1.6).
     let _critical = extension.flag()?;
-    let value = extension.next(Tag::OctetString)?;
+    let value = extension.next(tlv::OCTET_STRING)?;
     extension.end()?;
     names::read_alternative(value).map_err(CsrError::Names)
 }
 
 /// Whether the subject is empty, or a common name that is one of the names.
-fn subject_fits(subject: &[u8], names: &[CertName]) -> Result<bool, der::Error> {
+fn subject_fits(subject: &[u8], names: &[CertName]) -> Result<bool, NotDer> {
     let attributes = names::read_distinguished(subject)?;
     Ok(match &attributes[..] {
         [] => true,
@@ -278,15 +276,13 @@ fn read_signature(bits: &[u8]) -> Result<([u8; 32], [u8; 32]), CsrError> {
         return Err(CsrError::Signature);
     };
     let mut pair = Elements::of_sequence(value)?;
-    let (r, s) = (pair.raw()?, pair.raw()?);
+    let (r, s) = (pair.unsigned()?, pair.unsigned()?);
     pair.end()?;
-    Ok((read_unsigned(r)?, read_unsigned(s)?))
+    Ok((padded(r)?, padded(s)?))
 }
 
-/// A non-negative INTEGER of at most 256 bits.
-fn read_unsigned(element: &[u8]) -> Result<[u8; 32], CsrError> {
-    let number = UintRef::from_der(element)?;
-    let digits = number.as_bytes();
+/// A number of at most 256 bits.
+fn padded(digits: &[u8]) -> Result<[u8; 32], CsrError> {
     let mut bytes = [0; 32];
     let start = bytes
         .len()
@@ -312,5 +308,5 @@ const ECDSA_WITH_SHA256: &[u8] = &[
 /// Version 1 is written as 0 (RFC 2986 section 4.1).
 const VERSION_1: u8 = 0;
 const NO_UNUSED_BITS: u8 = 0;
-const ATTRIBUTES_OCTET: u8 = 0xa0;
+const ATTRIBUTES: u8 = context(0, true);
 const _: () = assert!(MAX_NAMES * 260 + 256 < MAX_CSR);

@@ -19,6 +19,7 @@ mod tlv;
 
 pub use chain::{Chain, ChainError};
 pub use csr::{CheckedCsr, CsrError};
+pub use tlv::NotDer;
 
 /// Most names in a request or certificate.
 pub const MAX_NAMES: usize = 8;

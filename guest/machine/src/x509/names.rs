@@ -4,10 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use const_oid::ObjectIdentifier;
-use der::{Tag, Tagged};
 
 use super::MAX_NAMES;
-use super::tlv::{self, Elements, context};
+use super::tlv::{self, Elements, NotDer, context};
 use crate::map::sort_few;
 use crate::types::{CertName, Malformed};
 
@@ -40,7 +39,7 @@ pub enum NamesError {
     },
     /// Broken encoding.
     #[error("its alternative names are not DER")]
-    NotDer(#[from] der::Error),
+    NotDer(#[from] NotDer),
 }
 
 /// Reads the value of a subjectAltName extension (RFC 5280 section 4.2.1.6): DNS names only,
@@ -53,12 +52,12 @@ pub(super) fn read_alternative(value: &[u8]) -> Result<Vec<CertName>, NamesError
             return Err(NamesError::TooMany { limit: MAX_NAMES });
         }
         let element = elements.any()?;
-        if element.tag() != DNS_NAME {
+        if element.tag != DNS_NAME {
             return Err(NamesError::NotDns {
-                got: element.tag().number().value(),
+                got: u32::from(element.tag & TAG_NUMBER),
             });
         }
-        let text = String::from_utf8_lossy(element.value());
+        let text = String::from_utf8_lossy(element.content);
         names.push(CertName::parse(&text).map_err(NamesError::Form)?);
     }
     sort_few(&mut names);
@@ -78,7 +77,7 @@ pub(super) fn write_alternative(names: &[CertName]) -> Vec<u8> {
     let mut general_names = Vec::new();
     for name in names {
         let text = name.to_string();
-        general_names.extend_from_slice(&tlv::write(DNS_NAME_OCTET, &[text.as_bytes()]));
+        general_names.extend_from_slice(&tlv::write(DNS_NAME, &[text.as_bytes()]));
     }
     tlv::write(tlv::SEQUENCE, &[&general_names])
 }
@@ -92,21 +91,21 @@ pub(super) struct Attribute {
 }
 
 /// Reads the content of a distinguished name, at most [`MAX_ATTRIBUTES`] attributes.
-pub(super) fn read_distinguished(content: &[u8]) -> Result<Vec<Attribute>, der::Error> {
+pub(super) fn read_distinguished(content: &[u8]) -> Result<Vec<Attribute>, NotDer> {
     let mut attributes = Vec::new();
-    let mut relatives = Elements::of(content)?;
+    let mut relatives = Elements::of(content);
     while !relatives.is_empty() && attributes.len() < MAX_ATTRIBUTES {
-        let mut relative = Elements::of(relatives.next(Tag::Set)?)?;
+        let mut relative = Elements::of(relatives.next(tlv::SET)?);
         while !relative.is_empty() && attributes.len() < MAX_ATTRIBUTES {
             let mut pair = relative.sequence()?;
             let kind = pair.oid()?;
             let value = pair.any()?;
             pair.end()?;
             let readable = matches!(
-                value.tag(),
-                Tag::Utf8String | Tag::PrintableString | Tag::Ia5String
+                value.tag,
+                tlv::UTF8_STRING | tlv::PRINTABLE_STRING | tlv::IA5_STRING
             );
-            let text = core::str::from_utf8(value.value())
+            let text = core::str::from_utf8(value.content)
                 .ok()
                 .filter(|_| readable);
             attributes.push(Attribute {
@@ -125,5 +124,6 @@ pub(super) const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2
 pub(super) const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
-const DNS_NAME: Tag = context(2, false);
-const DNS_NAME_OCTET: u8 = 0x82;
+const DNS_NAME: u8 = context(2, false);
+/// The bits of an identifier octet that are the number.
+const TAG_NUMBER: u8 = 0x1f;

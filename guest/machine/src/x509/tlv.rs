@@ -4,95 +4,135 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use const_oid::ObjectIdentifier;
-use der::asn1::AnyRef;
-use der::{Decode, Error, Reader, SliceReader, Tag, TagNumber};
+use der::{Decode, Header, Reader, SliceReader};
 
 use super::P256_SPKI_PREFIX;
 
+/// Some bytes are not what DER allows here.
+///
+/// It does not say where and why: nobody mends DER by hand, and to carry that upwards from every
+/// step of every reader took more code than the readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an element is broken, missing, or of another type")]
+pub struct NotDer;
+
 /// The elements inside one constructed element, read in order.
-pub(super) struct Elements<'a>(SliceReader<'a>);
+#[derive(Clone, Copy)]
+pub(super) struct Elements<'a>(&'a [u8]);
+
+/// One element.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a> {
+    /// The identifier octet. Tag numbers above 30, which take more, are equal to nothing here.
+    pub(super) tag: u8,
+    pub(super) content: &'a [u8],
+    /// Tag, length and content.
+    pub(super) whole: &'a [u8],
+}
 
 impl<'a> Elements<'a> {
     /// The elements that these bytes are made of.
-    pub(super) fn of(bytes: &'a [u8]) -> Result<Self, Error> {
-        SliceReader::new(bytes).map(Self)
+    pub(super) const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     /// The content of the one element, of this tag, that these bytes are.
-    pub(super) fn only(bytes: &'a [u8], tag: Tag) -> Result<&'a [u8], Error> {
-        let mut elements = Self::of(bytes)?;
+    pub(super) fn only(bytes: &'a [u8], tag: u8) -> Result<&'a [u8], NotDer> {
+        let mut elements = Self::of(bytes);
         let content = elements.next(tag)?;
         elements.end()?;
         Ok(content)
     }
 
     /// The elements inside the one SEQUENCE that these bytes are.
-    pub(super) fn of_sequence(bytes: &'a [u8]) -> Result<Self, Error> {
-        Self::of(Self::only(bytes, Tag::Sequence)?)
+    pub(super) fn of_sequence(bytes: &'a [u8]) -> Result<Self, NotDer> {
+        Self::only(bytes, SEQUENCE).map(Self::of)
     }
 
     /// The content of the next element, which has this tag.
-    pub(super) fn next(&mut self, tag: Tag) -> Result<&'a [u8], Error> {
+    #[inline(never)]
+    pub(super) fn next(&mut self, tag: u8) -> Result<&'a [u8], NotDer> {
         let element = self.any()?;
-        der::Tagged::tag(&element).assert_eq(tag)?;
-        Ok(element.value())
+        if element.tag != tag {
+            return Err(NotDer);
+        }
+        Ok(element.content)
     }
 
     /// The elements inside the next one, which is a SEQUENCE.
-    pub(super) fn sequence(&mut self) -> Result<Self, Error> {
-        Self::of(self.next(Tag::Sequence)?)
+    pub(super) fn sequence(&mut self) -> Result<Self, NotDer> {
+        self.next(SEQUENCE).map(Self::of)
     }
 
     /// The content of the next element if it has this tag.
-    pub(super) fn optional(&mut self, tag: Tag) -> Result<Option<&'a [u8]>, Error> {
-        if self.is_empty() || Tag::peek(&self.0)? != tag {
+    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, NotDer> {
+        if self.0.first() != Some(&tag) {
             return Ok(None);
         }
         self.next(tag).map(Some)
     }
 
     /// The next element, whatever it is.
-    pub(super) fn any(&mut self) -> Result<AnyRef<'a>, Error> {
-        AnyRef::decode(&mut self.0)
+    #[inline(never)]
+    pub(super) fn any(&mut self) -> Result<Element<'a>, NotDer> {
+        let mut reader = SliceReader::new(self.0).map_err(|_| NotDer)?;
+        let header = Header::decode(&mut reader).map_err(|_| NotDer)?;
+        let content = reader.read_slice(header.length()).map_err(|_| NotDer)?;
+        let len = usize::try_from(reader.position()).map_err(|_| NotDer)?;
+        let (whole, rest) = self.0.split_at_checked(len).ok_or(NotDer)?;
+        let tag = *whole.first().ok_or(NotDer)?;
+        self.0 = rest;
+        Ok(Element { tag, content, whole })
     }
 
     /// The next element with its tag and length.
-    pub(super) fn raw(&mut self) -> Result<&'a [u8], Error> {
-        self.0.tlv_bytes()
+    pub(super) fn raw(&mut self) -> Result<&'a [u8], NotDer> {
+        Ok(self.any()?.whole)
     }
 
     /// The next element, an OBJECT IDENTIFIER.
-    pub(super) fn oid(&mut self) -> Result<ObjectIdentifier, Error> {
-        ObjectIdentifier::decode(&mut self.0)
+    #[inline(never)]
+    pub(super) fn oid(&mut self) -> Result<ObjectIdentifier, NotDer> {
+        ObjectIdentifier::from_bytes(self.next(OBJECT_IDENTIFIER)?).map_err(|_| NotDer)
+    }
+
+    /// The digits of the next element, a non-negative INTEGER (X.690 section 8.3).
+    pub(super) fn unsigned(&mut self) -> Result<&'a [u8], NotDer> {
+        match self.next(INTEGER)? {
+            // A sign octet where none is needed, a negative number, or nothing.
+            [0, 0..=0x7f, ..] | [0x80..=0xff, ..] | [] => Err(NotDer),
+            [0] => Ok(&[0]),
+            [0, digits @ ..] | digits => Ok(digits),
+        }
     }
 
     /// The next element if it is a BOOLEAN; FALSE, the default where one is allowed here, if not.
-    pub(super) fn flag(&mut self) -> Result<bool, Error> {
-        match self.optional(Tag::Boolean)? {
+    pub(super) fn flag(&mut self) -> Result<bool, NotDer> {
+        match self.optional(BOOLEAN)? {
             None => Ok(false),
             // X.690 section 11.1 for TRUE; section 11.5 forbids to write the default.
             Some([0xff]) => Ok(true),
-            Some(_) => Err(Tag::Boolean.value_error().into()),
+            Some(_) => Err(NotDer),
         }
     }
 
     /// Whether nothing is left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_finished()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Refuses what is left.
-    pub(super) fn end(self) -> Result<(), Error> {
-        self.0.finish()
+    pub(super) const fn end(self) -> Result<(), NotDer> {
+        match self.0 {
+            [] => Ok(()),
+            [..] => Err(NotDer),
+        }
     }
 }
 
-/// A context-specific tag.
-pub(super) const fn context(number: u32, constructed: bool) -> Tag {
-    Tag::ContextSpecific {
-        constructed,
-        number: TagNumber(number),
-    }
+/// The identifier octet of a context-specific tag.
+pub(super) const fn context(number: u8, constructed: bool) -> u8 {
+    0x80 | number | if constructed { 0x20 } else { 0 }
 }
 
 /// What a `SubjectPublicKeyInfo` holds.
@@ -104,7 +144,7 @@ pub(super) enum PublicKey {
 }
 
 /// Reads a whole `SubjectPublicKeyInfo` element (RFC 5280 section 4.1.2.7).
-pub(super) fn public_key(spki: &[u8]) -> Result<PublicKey, Error> {
+pub(super) fn public_key(spki: &[u8]) -> Result<PublicKey, NotDer> {
     let point = spki
         .strip_prefix(P256_SPKI_PREFIX)
         .and_then(|point| point.try_into().ok());
@@ -166,11 +206,17 @@ fn key_name(oid: ObjectIdentifier) -> String {
     }
 }
 
-/// Identifier octets for [`write()`].
+/// Identifier octets.
+pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const UTF8_STRING: u8 = 0x0c;
+pub(super) const PRINTABLE_STRING: u8 = 0x13;
+pub(super) const IA5_STRING: u8 = 0x16;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
