@@ -1,5 +1,6 @@
 //! From power-on to a name: loading, contact, entropy, enrolment.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -28,7 +29,7 @@ pub(super) type Outcome = (State, Vec<Effect>, Verdict);
 
 impl Loading {
     /// The records have been read.
-    pub(super) fn resumed(self, config: &Config, records: Records, now: Moment) -> Outcome {
+    pub(super) fn resumed(self, config: &Config, records: Box<Records>, now: Moment) -> Outcome {
         let (boot_count, exchanges, floor, epoch) =
             records.device.as_ref().map_or((0, 0, config.build_time, 0), |record| {
                 (record.boot_count, record.exchanges, record.floor, record.epoch)
@@ -39,7 +40,7 @@ impl Loading {
         // never used twice, or the host would take the next request for a repeat of the farewell.
         let said = records.outbox.iter().map(|retirement| retirement.pending.exchange.number());
         let exchanges = said.fold(exchanges, u64::max);
-        let unit = Unit {
+        let unit = Box::new(Unit {
             entropy: self.entropy,
             clock: Clock::new(floor.max(config.build_time), epoch),
             boot_count: boot_count.saturating_add(1),
@@ -48,7 +49,7 @@ impl Loading {
             addresses: Vec::new(),
             link: Link::default(),
             outbox: Outbox { waiting: records.outbox, link: Link::default() },
-        };
+        });
         let phase = records.device.map_or(Phase::Fresh(None), |record| record.phase);
         match phase {
             Phase::Fresh(pending) => {
@@ -71,7 +72,7 @@ impl Loading {
 
 impl AwaitingContact {
     /// A fresh box, or one after a reset.
-    pub(super) fn fresh(unit: Unit, now: Moment) -> Outcome {
+    pub(super) fn fresh(unit: Box<Unit>, now: Moment) -> Outcome {
         Self { unit, pending: None }.begin(now)
     }
 
@@ -185,7 +186,7 @@ impl Enrolling {
             }
             ReplyBody::Enrol(answer) => {
                 self.unit.link.succeeded();
-                let member = member(self.identity, answer);
+                let member = Box::new(member(self.identity, answer));
                 Enrolled::first(config, self.unit, member, now)
             }
             ReplyBody::Problem(problem) => {

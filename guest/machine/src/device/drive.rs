@@ -1,6 +1,7 @@
 //! Connects the device role to a host: reads, samples, stores and submits as `step` orders, in the
 //! order it orders.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -233,13 +234,13 @@ impl Device {
         Ok(())
     }
 
-    fn read(&self, host: &mut dyn Host) -> Result<Records, DriveError> {
+    fn read(&self, host: &mut dyn Host) -> Result<Box<Records>, DriveError> {
         let outbox = self.read_one(host, OUTBOX_KEY, RecordKind::RetireOutbox)?;
-        Ok(Records {
+        Ok(Box::new(Records {
             device: self.read_one(host, DEVICE_KEY, RecordKind::Device)?,
             credential: self.read_one(host, CREDENTIAL_KEY, RecordKind::DeviceCredential)?,
             outbox: outbox.unwrap_or_default(),
-        })
+        }))
     }
 
     fn read_one<T: DeserializeOwned>(

@@ -4,6 +4,7 @@
 //! it and ends in [`Enrolled::settle`], which puts what is there into the one state where exactly
 //! that is valid.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -37,11 +38,11 @@ use crate::x509::csr;
 /// A box with a name, in any of its three states.
 #[derive(Debug)]
 pub(super) struct Enrolled {
-    unit: Unit,
-    member: Member,
+    unit: Box<Unit>,
+    member: Box<Member>,
     pursuit: Option<Pursuit>,
-    credential: Option<CredentialRecord>,
-    agenda: Agenda,
+    credential: Option<Box<CredentialRecord>>,
+    agenda: Box<Agenda>,
     effects: Vec<Effect>,
     dirty: bool,
     submit: bool,
@@ -60,14 +61,14 @@ impl Enrolled {
     /// After a start.
     pub(super) fn resumed(
         config: &Config,
-        unit: Unit,
-        member: Member,
+        unit: Box<Unit>,
+        member: Box<Member>,
         pursuit: Option<Pursuit>,
-        credential: Option<CredentialRecord>,
+        credential: Option<Box<CredentialRecord>>,
         now: Moment,
     ) -> Outcome {
         let serving = credential.is_some();
-        let agenda = Agenda::after_start(config, &unit, serving, now);
+        let agenda = Box::new(Agenda::after_start(config, &unit, serving, now));
         // Cut off between storing the certificate and forgetting that it was wanted.
         let served = credential.as_ref().map(|record| record.current.key.clone());
         let pursuit = pursuit.filter(|pursuit| {
@@ -85,19 +86,19 @@ impl Enrolled {
     }
 
     /// Straight from enrolment.
-    pub(super) fn first(config: &Config, unit: Unit, member: Member, now: Moment) -> Outcome {
-        let agenda = Agenda::after_start(config, &unit, false, now);
+    pub(super) fn first(config: &Config, unit: Box<Unit>, member: Box<Member>, now: Moment) -> Outcome {
+        let agenda = Box::new(Agenda::after_start(config, &unit, false, now));
         let mut this = Self::new(unit, member, None, None, agenda);
         this.dirty = true;
         this.finish(config, now, Verdict::Taken)
     }
 
     fn new(
-        unit: Unit,
-        member: Member,
+        unit: Box<Unit>,
+        member: Box<Member>,
         pursuit: Option<Pursuit>,
-        credential: Option<CredentialRecord>,
-        agenda: Agenda,
+        credential: Option<Box<CredentialRecord>>,
+        agenda: Box<Agenda>,
     ) -> Self {
         let effects = Vec::new();
         Self { unit, member, pursuit, credential, agenda, effects, dirty: false, submit: false }
@@ -183,7 +184,7 @@ impl Enrolled {
         self.agenda.order_after = now.monotonic + AFTER_REFUSAL;
         let version = self.unit.next_version();
         self.credential =
-            previous.map(|current| CredentialRecord { version, current, previous: None });
+            previous.map(|current| Box::new(CredentialRecord { version, current, previous: None }));
         self.dirty = true;
         self.effects.push(Effect::PersistCredential(self.credential.clone()));
         self.announce();
@@ -289,11 +290,11 @@ impl Enrolled {
                 self.pursuit = None;
                 self.agenda.renew_now = false;
                 let previous = self.credential.take();
-                let record = CredentialRecord {
+                let record = Box::new(CredentialRecord {
                     version: self.unit.next_version(),
                     current,
                     previous: previous.map(|record| record.current),
-                };
+                });
                 self.effects.push(Effect::PersistCredential(Some(record.clone())));
                 self.credential = Some(record);
                 self.announce();

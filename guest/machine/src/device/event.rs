@@ -1,5 +1,6 @@
 //! Facts for the device role, and its orders.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -18,7 +19,7 @@ use crate::wire::message::{
 #[derive(Clone, Debug)]
 pub enum Event {
     /// An instance began; these are its records.
-    Resumed(Records),
+    Resumed(Box<Records>),
     /// A source gave something, or nothing.
     Sampled {
         /// Which source.
@@ -63,9 +64,9 @@ pub enum Event {
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// Who the box is.
-    pub device: Option<DeviceRecord>,
+    pub device: Option<Box<DeviceRecord>>,
     /// What it serves.
-    pub credential: Option<CredentialRecord>,
+    pub credential: Option<Box<CredentialRecord>>,
     /// Retirements to deliver.
     pub outbox: Vec<Retirement>,
 }
@@ -106,9 +107,9 @@ pub enum Effect {
     /// Draw raw bytes for a public nonce and report [`Event::NoiseDrawn`].
     DrawNoise,
     /// Store who the box is.
-    Persist(DeviceRecord),
+    Persist(Box<DeviceRecord>),
     /// Store what it serves; none: nothing any more.
-    PersistCredential(Option<CredentialRecord>),
+    PersistCredential(Option<Box<CredentialRecord>>),
     /// Store the retirements to deliver.
     PersistOutbox(Vec<Retirement>),
     /// Send a request.

@@ -1,5 +1,6 @@
 //! What a box stores. Three records; each is replaced as a whole, so that none is ever half new.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -52,7 +53,7 @@ pub enum Phase {
     /// An identity key, and a request for a name (or the contact before it).
     Enrolling(Identity, Option<Pending>),
     /// A name; perhaps a TLS key that a certificate is wanted for.
-    Enrolled(Member, Option<Pursuit>),
+    Enrolled(Box<Member>, Option<Pursuit>),
 }
 
 /// The identity key.

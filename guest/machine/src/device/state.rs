@@ -1,5 +1,6 @@
 //! One struct per state, holding only what is valid in it, named for what it waits for.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -87,7 +88,7 @@ pub struct Outbox {
 #[derive(Clone, Debug)]
 pub struct AwaitingContact {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// The `contact`, once there is noise for its nonce.
     pub pending: Option<Pending>,
 }
@@ -96,7 +97,7 @@ pub struct AwaitingContact {
 #[derive(Clone, Debug)]
 pub struct AwaitingEntropy {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// HQ's nonce, good for some minutes.
     pub hq_nonce: String,
 }
@@ -105,7 +106,7 @@ pub struct AwaitingEntropy {
 #[derive(Clone, Debug)]
 pub struct Enrolling {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// The identity key.
     pub identity: Identity,
     /// The `enrol`, or the `contact` for a fresh nonce before it; none while HQ's refusal lasts.
@@ -131,41 +132,41 @@ pub struct Agenda {
 #[derive(Clone, Debug)]
 pub struct AwaitingCertificate {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// What enrolment brought.
-    pub member: Member,
+    pub member: Box<Member>,
     /// The key that a certificate is wanted for; none between an order that failed and the next.
     pub pursuit: Option<Pursuit>,
     /// When to do what.
-    pub agenda: Agenda,
+    pub agenda: Box<Agenda>,
 }
 
 /// It serves.
 #[derive(Clone, Debug)]
 pub struct Serving {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// What enrolment brought.
-    pub member: Member,
+    pub member: Box<Member>,
     /// What is served.
-    pub credential: CredentialRecord,
+    pub credential: Box<CredentialRecord>,
     /// When to do what.
-    pub agenda: Agenda,
+    pub agenda: Box<Agenda>,
 }
 
 /// It serves, and a certificate for a new key is awaited.
 #[derive(Clone, Debug)]
 pub struct Renewing {
     /// What every state has.
-    pub unit: Unit,
+    pub unit: Box<Unit>,
     /// What enrolment brought.
-    pub member: Member,
+    pub member: Box<Member>,
     /// What is served.
-    pub credential: CredentialRecord,
+    pub credential: Box<CredentialRecord>,
     /// The key that a certificate is wanted for.
     pub pursuit: Pursuit,
     /// When to do what.
-    pub agenda: Agenda,
+    pub agenda: Box<Agenda>,
 }
 
 impl State {
@@ -262,7 +263,7 @@ impl State {
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         let enrolled = |pursuit: Option<&Pursuit>| {
-            self.member().map(|member| Phase::Enrolled(member.clone(), pursuit.cloned()))
+            self.member().map(|member| Phase::Enrolled(Box::new(member.clone()), pursuit.cloned()))
         };
         match self {
             Self::Loading(_) => None,
@@ -303,15 +304,15 @@ impl State {
 
 impl Unit {
     /// The record of a box in that phase.
-    pub(super) fn record(&self, phase: Phase) -> DeviceRecord {
-        DeviceRecord {
+    pub(super) fn record(&self, phase: Phase) -> Box<DeviceRecord> {
+        Box::new(DeviceRecord {
             boot_count: self.boot_count,
             exchanges: self.exchanges,
             versions: self.versions,
             floor: self.clock.floor,
             epoch: self.clock.epoch,
             phase,
-        }
+        })
     }
 
     /// Whether keys may be made.

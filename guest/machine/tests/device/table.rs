@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use otscert_machine::device::event::{Event, Records, Verdict};
+use otscert_machine::device::event::{Event, Verdict};
 use otscert_machine::device::{Effect, State, step};
 use otscert_machine::entropy::SampleError;
 use otscert_machine::host::Host;
@@ -126,7 +126,7 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
     let source = host.sources().remove(0);
     let sample = |outcome| Event::Sampled { source: source.clone(), outcome };
     let mut events = vec![
-        ("Resumed", Event::Resumed(Records::default())),
+        ("Resumed", Event::Resumed(Box::default())),
         ("Sampled", sample(host.sample(source.id, 64))),
         ("Sampled: not ready", sample(Err(SampleError::NotReady))),
         ("NoiseDrawn", Event::NoiseDrawn(vec![1; 32])),
