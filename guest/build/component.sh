@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the component and puts it at target/component/otscert.wasm.
+# Builds the component and puts it at target/component/otscert.wasm; beside it the double that refuses everything, with
+# which a test shows that HQ really runs its component.
 #
-# The file is replaced only when its bytes change, and in one step, so that crates which include it are not rebuilt for
+# A file is replaced only when its bytes change, and in one step, so that crates which include it are not rebuilt for
 # nothing and never see half of it. The build has a target folder of its own: it may use another compiler than the
 # native build, and neither should invalidate the other or wait for its lock.
 #
@@ -10,8 +11,6 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 target=wasm32-unknown-unknown
-built=target/guest/$target/component/otscert_guest.wasm
-wanted=target/component/otscert.wasm
 
 flags=()
 if [ "${OTSCERT_WASM_STD:-}" = source ] \
@@ -32,13 +31,18 @@ flags+=("--remap-path-prefix=$PWD=/otscert" "--remap-path-prefix=${CARGO_HOME:-$
 CARGO_ENCODED_RUSTFLAGS=$(printf '%s\037' "${flags[@]}")
 export CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS%?}
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-component-ld
-CARGO_TARGET_DIR=target/guest cargo build --locked --package otscert-guest --profile component --target $target
+CARGO_TARGET_DIR=target/guest cargo build --locked --package otscert-guest --package otscert-refuse-all \
+  --profile component --target $target
 
-if ! cmp -s "$built" "$wanted"; then
-  mkdir -p "$(dirname "$wanted")"
-  cp "$built" "$wanted.new.$$"
-  mv -f "$wanted.new.$$" "$wanted"
-fi
-size=$(wc -c < "$wanted")
-if command -v sha256sum > /dev/null; then sum=$(sha256sum "$wanted"); else sum=$(shasum -a 256 "$wanted"); fi
-printf '%s  %d bytes  sha256:%s\n' "$wanted" "$size" "${sum%% *}"
+place() { # built file, name
+  local built=target/guest/$target/component/$1 wanted=target/component/$2 sum
+  if ! cmp -s "$built" "$wanted"; then
+    mkdir -p "$(dirname "$wanted")"
+    cp "$built" "$wanted.new.$$"
+    mv -f "$wanted.new.$$" "$wanted"
+  fi
+  if command -v sha256sum > /dev/null; then sum=$(sha256sum "$wanted"); else sum=$(shasum -a 256 "$wanted"); fi
+  printf '%s  %d bytes  sha256:%s\n' "$wanted" "$(wc -c < "$wanted")" "${sum%% *}"
+}
+place otscert_refuse_all.wasm refuse-all.wasm
+place otscert_guest.wasm otscert.wasm
