@@ -1,6 +1,7 @@
 //! Places at which a test can kill the process, to see that it comes back.
 //!
-//! Only with the feature `danger-crash-points`; otherwise nothing of this is in the binary.
+//! Only in builds with debug assertions, which are never shipped, or with the feature `danger-crash-points`; otherwise
+//! nothing of this is in the binary. tests/tests/end_to_end/crash.rs kills HQ at each of them.
 
 /// A step of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl CrashPoint {
 }
 
 /// Ends the process here, if `OTSCERT_DANGER_CRASH_AT=<step>:<n>` says so and this is the n-th time.
-#[cfg(feature = "danger-crash-points")]
+#[cfg(any(feature = "danger-crash-points", debug_assertions))]
 pub fn crash_point(point: CrashPoint) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +51,6 @@ pub fn crash_point(point: CrashPoint) {
     }
 }
 
-/// Does nothing: the feature `danger-crash-points` is off.
-#[cfg(not(feature = "danger-crash-points"))]
+/// Does nothing: this build has no crash points.
+#[cfg(not(any(feature = "danger-crash-points", debug_assertions)))]
 pub const fn crash_point(_: CrashPoint) {}
