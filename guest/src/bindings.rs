@@ -1,9 +1,6 @@
 //! Generated from `wit/`.
 #![expect(
-    missing_docs,
     unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::wildcard_enum_match_arm,

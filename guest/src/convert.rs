@@ -114,22 +114,24 @@ pub(crate) const fn exchange(exchange: &types::Exchange) -> ExchangeId {
 
 fn ca_operation(operation: &CaOperation) -> types::CaOperation {
     match operation {
-        CaOperation::NewOrder { ca, names, profile, replaces, price } => {
-            types::CaOperation::NewOrder(types::NewOrder {
-                ca: ca.clone(),
-                names: names.iter().map(ToString::to_string).collect(),
-                profile: profile.clone(),
-                replaces: replaces.clone(),
-                price: match price {
-                    Price::Ari => types::OrderPrice::Ari,
-                    Price::Renewal => types::OrderPrice::Renewal,
-                    Price::First => types::OrderPrice::First,
-                },
-            })
-        }
-        CaOperation::Authorizations(order) => {
-            types::CaOperation::Authorizations(order_ref(order))
-        }
+        CaOperation::NewOrder {
+            ca,
+            names,
+            profile,
+            replaces,
+            price,
+        } => types::CaOperation::NewOrder(types::NewOrder {
+            ca: ca.clone(),
+            names: names.iter().map(ToString::to_string).collect(),
+            profile: profile.clone(),
+            replaces: replaces.clone(),
+            price: match price {
+                Price::Ari => types::OrderPrice::Ari,
+                Price::Renewal => types::OrderPrice::Renewal,
+                Price::First => types::OrderPrice::First,
+            },
+        }),
+        CaOperation::Authorizations(order) => types::CaOperation::Authorizations(order_ref(order)),
         CaOperation::ChallengeReady { order, challenge } => {
             types::CaOperation::ChallengeReady(types::ChallengeRef {
                 order: order_ref(order),
@@ -148,23 +150,32 @@ fn ca_operation(operation: &CaOperation) -> types::CaOperation {
                 certificate: certificate.clone(),
             })
         }
-        CaOperation::Revoke { ca, certificate, reason } => {
-            types::CaOperation::Revoke(types::Revoke {
-                ca: ca.clone(),
-                certificate: certificate.clone(),
-                reason: *reason,
-            })
-        }
+        CaOperation::Revoke {
+            ca,
+            certificate,
+            reason,
+        } => types::CaOperation::Revoke(types::Revoke {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            reason: *reason,
+        }),
     }
 }
 
 fn order_ref(order: &OrderRef) -> types::OrderRef {
-    types::OrderRef { ca: order.ca.clone(), order: order.order.clone() }
+    types::OrderRef {
+        ca: order.ca.clone(),
+        order: order.order.clone(),
+    }
 }
 
 fn dns_record(record: &DnsRecord) -> types::DnsRecord {
     match record {
-        DnsRecord::Txt { owner, value, expires } => types::DnsRecord::Txt(types::TxtRecord {
+        DnsRecord::Txt {
+            owner,
+            value,
+            expires,
+        } => types::DnsRecord::Txt(types::TxtRecord {
             owner: owner.clone(),
             value: value.clone(),
             expires_ms: expires.millis(),
@@ -182,7 +193,10 @@ fn dns_record(record: &DnsRecord) -> types::DnsRecord {
 fn ca_answer(answer: types::CaAnswer) -> Result<CaAnswer, Malformed> {
     Ok(match answer {
         types::CaAnswer::Order(report) => CaAnswer::Order(OrderReport {
-            order: OrderRef { ca: report.order.ca, order: report.order.order },
+            order: OrderRef {
+                ca: report.order.ca,
+                order: report.order.order,
+            },
             state: match report.state {
                 types::OrderState::Pending => OrderState::Pending,
                 types::OrderState::Ready => OrderState::Ready,
@@ -225,7 +239,9 @@ fn authorization(authorization: types::Authorization) -> Result<Authorization, M
             types::AuthorizationState::Valid => AuthorizationState::Valid,
             types::AuthorizationState::Unusable => AuthorizationState::Unusable,
         },
-        challenge: authorization.challenge.map(|url| Challenge { url, txt_value }),
+        challenge: authorization
+            .challenge
+            .map(|url| Challenge { url, txt_value }),
         problem: authorization.problem.map(ca_problem),
     })
 }

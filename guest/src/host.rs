@@ -17,7 +17,10 @@ pub(crate) struct Imports;
 
 impl Host for Imports {
     fn sources(&mut self) -> Vec<Source> {
-        entropy::sources().into_iter().map(convert::source).collect()
+        entropy::sources()
+            .into_iter()
+            .map(convert::source)
+            .collect()
     }
 
     fn sample(&mut self, source: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
@@ -53,7 +56,10 @@ impl Host for Imports {
         exchange: ExchangeId,
         request: &Request,
     ) -> Result<(), HostError> {
-        let exchange = types::Exchange { subject: subject.into(), number: exchange.number() };
+        let exchange = types::Exchange {
+            subject: subject.into(),
+            number: exchange.number(),
+        };
         network::submit(&exchange, &convert::request(request)).map_err(|error| {
             let reason = match error {
                 network::Error::NoSuchPeer => "this host has no such peer".into(),
@@ -74,5 +80,8 @@ fn storage_error(what: &str, key: &str, error: storage::Error) -> HostError {
         storage::Error::TooLarge => "the value is larger than 256 KiB".into(),
         storage::Error::Other(reason) => reason,
     };
-    HostError::Storage { attempted: format!("{what} {key:?}"), reason }
+    HostError::Storage {
+        attempted: format!("{what} {key:?}"),
+        reason,
+    }
 }

@@ -5,10 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use otscert_machine::crypto::SecretBytes;
+use otscert_machine::device::Device;
 use otscert_machine::device::config::{Config, Credential};
 use otscert_machine::device::drive::{DriveError, Input};
 use otscert_machine::device::progress::Progress;
-use otscert_machine::device::Device;
 use otscert_machine::time::{Moment, Monotonic, Timestamp};
 use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText};
 use otscert_machine::wire::trust::Roots;
@@ -37,7 +37,8 @@ impl wit::Guest for Component {
             return Err(wit::Error::NotStarted);
         }
         let config = parse_config(config).map_err(|error| bad_config(&error))?;
-        let device = Device::new(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
+        let device =
+            Device::new(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
         *STARTED.lock() = Some(Started { device, now: None });
         Ok(())
     }
@@ -81,7 +82,10 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
     });
     Ok(Config {
         crypto: &CRYPTO,
-        roots: Roots { hq_id: config.hq_id, keys: roots.collect::<Result<_, _>>()? },
+        roots: Roots {
+            hq_id: config.hq_id,
+            keys: roots.collect::<Result<_, _>>()?,
+        },
         model: ShortText::parse("model", &config.model)?,
         firmware: ShortText::parse("firmware", &config.firmware)?,
         build_time: Timestamp::from_millis(config.build_time_ms),
@@ -111,7 +115,8 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
         },
         wit::Input::Addresses(addresses) => {
             let parse = |text: &String| {
-                text.parse().map_err(|_| Malformed::new("address", "an IP address", text))
+                text.parse()
+                    .map_err(|_| Malformed::new("address", "an IP address", text))
             };
             let parsed: Result<_, _> = addresses.iter().take(MAX_ADDRESSES).map(parse).collect();
             Input::Addresses(parsed?)

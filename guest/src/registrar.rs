@@ -31,7 +31,9 @@ impl wit::Guest for Component {
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Decision, wit::Error> {
         let (now, input) = (convert::moment(now), parse_input(input));
         let held = CONFIG.lock();
-        let decision = held.as_ref().map(|config| hq::advance(config, &mut Imports, now, input));
+        let decision = held
+            .as_ref()
+            .map(|config| hq::advance(config, &mut Imports, now, input));
         match decision.ok_or(wit::Error::NotOpen)? {
             Ok(decision) => Ok(write_decision(decision)),
             Err(error) => Err(write_error(&error)),

@@ -4,9 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
-use crate::device::records::{
-    CredentialRecord, DeviceRecord, Pending, Phase, Retirement,
-};
+use crate::device::records::{CredentialRecord, DeviceRecord, Pending, Phase, Retirement};
 use crate::hq::describe as hq;
 use crate::record::{self, RecordError, RecordKind};
 use crate::wire::json::{Json, Object};
@@ -85,9 +83,12 @@ fn device(record: DeviceRecord) -> Object {
         .with_number("epoch", record.epoch);
     let (object, asked) = match record.phase {
         Phase::Fresh(asked) => (object.with_text("phase", "fresh"), asked),
-        Phase::Enrolling(identity, asked) => {
-            (object.with_text("phase", "enrolling").with_text("key", identity.public), asked)
-        }
+        Phase::Enrolling(identity, asked) => (
+            object
+                .with_text("phase", "enrolling")
+                .with_text("key", identity.public),
+            asked,
+        ),
         Phase::Enrolled(member, pursuit) => {
             let object = object
                 .with_text("phase", "enrolled")

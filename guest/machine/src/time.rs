@@ -210,7 +210,10 @@ impl fmt::Display for Timestamp {
         let (days, rest) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
     }
 }
 
@@ -239,7 +242,11 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -267,7 +274,10 @@ mod tests {
     fn arithmetic_saturates() {
         let end = Timestamp::from_millis(u64::MAX);
         assert_eq!(end + Span::from_days(1), end);
-        assert_eq!(Timestamp::from_millis(1) - Span::from_days(1), Timestamp::from_millis(0));
+        assert_eq!(
+            Timestamp::from_millis(1) - Span::from_days(1),
+            Timestamp::from_millis(0)
+        );
         assert_eq!(Timestamp::from_millis(1).since(end), Span::ZERO);
         assert_eq!(Span::from_days(1).part(0), Span::ZERO);
     }

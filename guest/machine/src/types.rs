@@ -32,7 +32,11 @@ impl Malformed {
     fn cut(what: &'static str, expected: &'static str, got: &dyn fmt::Display) -> Self {
         let shown = got.to_string();
         let got = shown.chars().filter(|c| !c.is_control()).take(48).collect();
-        Self { what, expected, got }
+        Self {
+            what,
+            expected,
+            got,
+        }
     }
 }
 
@@ -134,8 +138,7 @@ impl DeviceId {
     ///
     /// If it is not 20 characters of `a-z2-7`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let right =
-            text.len() == DEVICE_ID_CHARS && text.bytes().all(|c| BASE32.contains(&c));
+        let right = text.len() == DEVICE_ID_CHARS && text.bytes().all(|c| BASE32.contains(&c));
         if !right {
             return Err(Malformed::new("device id", "20 characters of a-z2-7", text));
         }
@@ -175,7 +178,11 @@ impl DnsName {
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let right = text.len() <= 253 && text.split('.').all(is_label);
         if !right {
-            return Err(Malformed::new("DNS name", "lower-case host name, no final dot", text));
+            return Err(Malformed::new(
+                "DNS name",
+                "lower-case host name, no final dot",
+                text,
+            ));
         }
         Ok(Self(text.to_string()))
     }
@@ -232,8 +239,14 @@ impl CertName {
     /// If it is neither.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         match text.strip_prefix("*.") {
-            Some(base) => Ok(Self { wildcard: true, base: DnsName::parse(base)? }),
-            None => Ok(Self { wildcard: false, base: DnsName::parse(text)? }),
+            Some(base) => Ok(Self {
+                wildcard: true,
+                base: DnsName::parse(base)?,
+            }),
+            None => Ok(Self {
+                wildcard: false,
+                base: DnsName::parse(text)?,
+            }),
         }
     }
 }
@@ -267,7 +280,11 @@ impl ShortText {
         let right =
             (1..=64).contains(&text.len()) && text.bytes().all(|c| (b' '..=b'~').contains(&c));
         if !right {
-            return Err(Malformed::new(what, "1 to 64 printable ASCII characters", text));
+            return Err(Malformed::new(
+                what,
+                "1 to 64 printable ASCII characters",
+                text,
+            ));
         }
         Ok(Self(text.to_string()))
     }
@@ -355,10 +372,11 @@ pub fn base32(bytes: &[u8]) -> String {
     text
 }
 
-
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
-        && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+        && label
+            .bytes()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }

@@ -4,6 +4,10 @@
 //! both roles use and compares them with the files, byte for byte; then it takes the files alone,
 //! opens each with the same code, and writes it again. `OTSCERT_WRITE_VECTORS=1` writes the files
 //! anew: do that only when the wire format is meant to change.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test's helpers a panic is the report"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -40,17 +40,15 @@ impl Link {
     /// HQ has answered `contact`. What failed before still counts: a box whose `enrol` HQ refuses
     /// after each contact must come slower and slower.
     pub(super) fn contacted(&mut self, now: Moment) {
-        *self = Self { attempt: self.attempt, retry_at: now.monotonic, ..Self::default() };
+        *self = Self {
+            attempt: self.attempt,
+            retry_at: now.monotonic,
+            ..Self::default()
+        };
     }
 
     /// The pending request brought nothing: the next try.
-    pub(super) fn failed(
-        &mut self,
-        config: &Config,
-        failure: &Failure,
-        noise: u64,
-        now: Moment,
-    ) {
+    pub(super) fn failed(&mut self, config: &Config, failure: &Failure, noise: u64, now: Moment) {
         self.in_flight = false;
         let noise = mix(config, noise, u64::from(self.attempt));
         let span = backoff::delay(self.attempt, Policy::Hq, noise);
@@ -76,12 +74,17 @@ pub(super) fn jitter(config: &Config, unit: &Unit) -> u64 {
 fn mix(config: &Config, a: u64, b: u64) -> u64 {
     let parts: [&[u8]; 3] = [&config.personal, &a.to_le_bytes(), &b.to_le_bytes()];
     let digest = config.crypto.sha256(&parts);
-    digest.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }
 
 /// The monotonic instant at which a wall time will be reached, by the box's best guess.
 pub(super) fn monotonic_of(time: Timestamp, unit: &Unit, now: Moment) -> Option<Monotonic> {
-    unit.clock.guess(now).map(|guess| now.monotonic + time.since(guess))
+    unit.clock
+        .guess(now)
+        .map(|guess| now.monotonic + time.since(guess))
 }
 
 /// HQ is not asked more often, whatever it says.

@@ -29,16 +29,30 @@ pub(super) type Outcome = (State, Vec<Effect>, Verdict);
 
 impl Loading {
     /// The records have been read.
-    pub(super) fn resumed(self, config: &Config, records: Box<Records>, now: Moment) -> Outcome {
+    pub(super) fn resumed(self, config: &Config, records: Records, now: Moment) -> Outcome {
         let (boot_count, exchanges, floor, epoch) =
-            records.device.as_ref().map_or((0, 0, config.build_time, 0), |record| {
-                (record.boot_count, record.exchanges, record.floor, record.epoch)
-            });
+            records
+                .device
+                .as_ref()
+                .map_or((0, 0, config.build_time, 0), |record| {
+                    (
+                        record.boot_count,
+                        record.exchanges,
+                        record.floor,
+                        record.epoch,
+                    )
+                });
         let counted = records.device.as_ref().map_or(0, |record| record.versions);
-        let stored = records.credential.as_ref().map_or(0, |record| record.version);
+        let stored = records
+            .credential
+            .as_ref()
+            .map_or(0, |record| record.version);
         // A farewell may have been stored without the count that its number came from; a number is
         // never used twice, or the host would take the next request for a repeat of the farewell.
-        let said = records.outbox.iter().map(|retirement| retirement.pending.exchange.number());
+        let said = records
+            .outbox
+            .iter()
+            .map(|retirement| retirement.pending.exchange.number());
         let exchanges = said.fold(exchanges, u64::max);
         let unit = Box::new(Unit {
             entropy: self.entropy,
@@ -48,9 +62,14 @@ impl Loading {
             versions: counted.max(stored),
             addresses: Vec::new(),
             link: Link::default(),
-            outbox: Outbox { waiting: records.outbox, link: Link::default() },
+            outbox: Outbox {
+                waiting: records.outbox,
+                link: Link::default(),
+            },
         });
-        let phase = records.device.map_or(Phase::Fresh(None), |record| record.phase);
+        let phase = records
+            .device
+            .map_or(Phase::Fresh(None), |record| record.phase);
         match phase {
             Phase::Fresh(pending) => {
                 let (state, mut effects, verdict) = AwaitingContact { unit, pending }.begin(now);
@@ -60,9 +79,12 @@ impl Loading {
                 }
                 (state, effects, verdict)
             }
-            Phase::Enrolling(identity, pending) => {
-                Enrolling { unit, identity, pending }.begin(config, now)
+            Phase::Enrolling(identity, pending) => Enrolling {
+                unit,
+                identity,
+                pending,
             }
+            .begin(config, now),
             Phase::Enrolled(member, pursuit) => {
                 Enrolled::resumed(config, unit, member, pursuit, records.credential, now)
             }
@@ -73,12 +95,18 @@ impl Loading {
 impl AwaitingContact {
     /// A fresh box, or one after a reset.
     pub(super) fn fresh(unit: Box<Unit>, now: Moment) -> Outcome {
-        Self { unit, pending: None }.begin(now)
+        Self {
+            unit,
+            pending: None,
+        }
+        .begin(now)
     }
 
     fn begin(mut self, now: Moment) -> Outcome {
         let mut effects = Vec::new();
-        effects.push(Effect::Persist(self.unit.record(Phase::Fresh(self.pending.clone()))));
+        effects.push(Effect::Persist(
+            self.unit.record(Phase::Fresh(self.pending.clone())),
+        ));
         match self.pending.clone() {
             Some(pending) => send(&mut self.unit, &pending, now, &mut effects),
             None => effects.push(Effect::DrawNoise),
@@ -101,10 +129,18 @@ impl AwaitingContact {
         match reply.body {
             ReplyBody::Contact(answer) => {
                 let asked = self.unit.link.asked;
-                self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
+                self.unit
+                    .clock
+                    .hear(reply.time, reply.epoch, config.build_time, asked, now);
                 self.unit.link.contacted(now);
-                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
-                AwaitingEntropy { unit: self.unit, hq_nonce: answer.hq_nonce }.go_on(config, now)
+                self.unit
+                    .entropy
+                    .hq_seed(config.crypto, answer.seed.expose());
+                AwaitingEntropy {
+                    unit: self.unit,
+                    hq_nonce: answer.hq_nonce,
+                }
+                .go_on(config, now)
             }
             ReplyBody::Problem(problem) => {
                 // The next contact is a new one: nothing in it could have been kept.
@@ -118,9 +154,11 @@ impl AwaitingContact {
             | ReplyBody::Order(_)
             | ReplyBody::Poll(_)
             | ReplyBody::Address(_)
-            | ReplyBody::Retire(_) => {
-                (State::AwaitingContact(self), Vec::new(), Verdict::Unexpected)
-            }
+            | ReplyBody::Retire(_) => (
+                State::AwaitingContact(self),
+                Vec::new(),
+                Verdict::Unexpected,
+            ),
         }
     }
 
@@ -154,7 +192,12 @@ impl AwaitingEntropy {
         let public = Ed25519Public::new(config.crypto.ed25519_public(&seed));
         let identity = Identity { seed, public };
         let pending = enrol(config, &mut self.unit, &identity, self.hq_nonce, None);
-        Enrolling { unit: self.unit, identity, pending }.begin(config, now)
+        Enrolling {
+            unit: self.unit,
+            identity,
+            pending,
+        }
+        .begin(config, now)
     }
 }
 
@@ -175,13 +218,22 @@ impl Enrolling {
     /// HQ has answered.
     pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
         let asked = self.unit.link.asked;
-        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
+        self.unit
+            .clock
+            .hear(reply.time, reply.epoch, config.build_time, asked, now);
         match reply.body {
             ReplyBody::Contact(answer) => {
                 self.unit.link.contacted(now);
-                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
-                self.pending =
-                    enrol(config, &mut self.unit, &self.identity, answer.hq_nonce, None);
+                self.unit
+                    .entropy
+                    .hq_seed(config.crypto, answer.seed.expose());
+                self.pending = enrol(
+                    config,
+                    &mut self.unit,
+                    &self.identity,
+                    answer.hq_nonce,
+                    None,
+                );
                 self.begin(config, now)
             }
             ReplyBody::Enrol(answer) => {
@@ -304,7 +356,12 @@ pub(super) fn pending(
     body: Vec<u8>,
 ) -> Pending {
     let digest = Digest::of(config.crypto, &body);
-    Pending { endpoint, exchange, body, digest }
+    Pending {
+        endpoint,
+        exchange,
+        body,
+        digest,
+    }
 }
 
 /// Whether the very same request may succeed later: HQ has not looked at it. A request that came
@@ -379,7 +436,11 @@ pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: M
 
 /// What a problem says, for people.
 pub(super) fn sentence(problem: &Problem) -> String {
-    let title = problem.kind.map_or("HQ refused, for a reason newer than this box.", |k| k.title());
+    let title = problem
+        .kind
+        .map_or("HQ refused, for a reason newer than this box.", |k| {
+            k.title()
+        });
     match problem.detail.is_empty() {
         true => title.to_string(),
         false => alloc::format!("{title} {}", problem.detail),
@@ -407,26 +468,41 @@ fn report(entropy: &Entropy) -> EntropyReport {
     let gave = |(kind, _, state): (String, String, SourceState)| {
         (state == SourceState::Gave).then(|| short(&kind)).flatten()
     };
-    let sources = entropy.report().sources.into_iter().filter_map(gave).collect();
-    EntropyReport { grade: entropy.grade(), sources }
+    let sources = entropy
+        .report()
+        .sources
+        .into_iter()
+        .filter_map(gave)
+        .collect();
+    EntropyReport {
+        grade: entropy.grade(),
+        sources,
+    }
 }
 
-fn credential(
-    config: &Config,
-    thumbprint: &Thumbprint,
-    hq_nonce: &str,
-) -> message::Credential {
+fn credential(config: &Config, thumbprint: &Thumbprint, hq_nonce: &str) -> message::Credential {
     match &config.credential {
         Credential::Open => message::Credential::Open,
         Credential::ClaimCode(code) => {
             message::Credential::ClaimCode(SecretBytes::new(code.expose().to_vec()))
         }
-        Credential::UnitSecret { serial, epoch, secret } => {
-            let parts: [&[u8]; 3] =
-                [b"otscert enrol v1\0", thumbprint.bytes(), hq_nonce.as_bytes()];
+        Credential::UnitSecret {
+            serial,
+            epoch,
+            secret,
+        } => {
+            let parts: [&[u8]; 3] = [
+                b"otscert enrol v1\0",
+                thumbprint.bytes(),
+                hq_nonce.as_bytes(),
+            ];
             let mac = config.crypto.hmac_sha256(secret.expose(), &parts);
             let epoch = u64::from(*epoch);
-            message::Credential::UnitSecret { serial: serial.clone(), epoch, mac }
+            message::Credential::UnitSecret {
+                serial: serial.clone(),
+                epoch,
+                mac,
+            }
         }
     }
 }

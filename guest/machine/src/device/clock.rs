@@ -15,7 +15,11 @@ pub struct Clock {
 impl Clock {
     /// From what is stored, not below the build date.
     pub const fn new(floor: Timestamp, epoch: u64) -> Self {
-        Self { floor, epoch, heard: None }
+        Self {
+            floor,
+            epoch,
+            heard: None,
+        }
     }
 
     /// A time that HQ signed, in an answer that is bound to a request of this box, sent at `asked`.
@@ -88,7 +92,13 @@ mod tests {
         assert_eq!(clock.guess(at(5, 7, ClockTrust::Unset)), None);
         assert_eq!(clock.bound(at(5, 7, ClockTrust::Unset)), build);
         let now = at(10, 12, ClockTrust::Unset);
-        clock.hear(Timestamp::from_millis(5000), 1, build, Some(now.monotonic), now);
+        clock.hear(
+            Timestamp::from_millis(5000),
+            1,
+            build,
+            Some(now.monotonic),
+            now,
+        );
         let later = at(110, 112, ClockTrust::Unset);
         assert_eq!(clock.guess(later), Some(Timestamp::from_millis(5100)));
     }
@@ -110,12 +120,36 @@ mod tests {
         let build = Timestamp::from_millis(1000);
         let mut clock = Clock::new(build, 1);
         let now = at(10, 0, ClockTrust::Unset);
-        clock.hear(Timestamp::from_millis(9000), 1, build, Some(now.monotonic), now);
-        clock.hear(Timestamp::from_millis(5000), 1, build, Some(now.monotonic), now);
+        clock.hear(
+            Timestamp::from_millis(9000),
+            1,
+            build,
+            Some(now.monotonic),
+            now,
+        );
+        clock.hear(
+            Timestamp::from_millis(5000),
+            1,
+            build,
+            Some(now.monotonic),
+            now,
+        );
         assert_eq!(clock.bound(now), Timestamp::from_millis(9000));
-        clock.hear(Timestamp::from_millis(6000), 2, build, Some(now.monotonic), now);
+        clock.hear(
+            Timestamp::from_millis(6000),
+            2,
+            build,
+            Some(now.monotonic),
+            now,
+        );
         assert_eq!(clock.bound(now), Timestamp::from_millis(6000));
-        clock.hear(Timestamp::from_millis(10), 3, build, Some(now.monotonic), now);
+        clock.hear(
+            Timestamp::from_millis(10),
+            3,
+            build,
+            Some(now.monotonic),
+            now,
+        );
         assert_eq!(clock.floor, build);
     }
 }

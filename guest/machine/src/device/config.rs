@@ -65,7 +65,12 @@ impl Config {
     ///
     /// The first field that is unusable.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let error = |field, reason: &str| Err(ConfigError { field, reason: reason.into() });
+        let error = |field, reason: &str| {
+            Err(ConfigError {
+                field,
+                reason: reason.into(),
+            })
+        };
         if !(1..=2).contains(&self.roots.keys.len()) {
             return error("roots", "one or two Ed25519 public keys are needed");
         }
@@ -79,9 +84,7 @@ impl Config {
             Credential::Open => Ok(()),
             Credential::ClaimCode(code) if (10..=64).contains(&code.expose().len()) => Ok(()),
             Credential::ClaimCode(_) => error("credential", "a claim code has 10 to 64 characters"),
-            Credential::UnitSecret { secret, .. }
-                if (16..=64).contains(&secret.expose().len()) =>
-            {
+            Credential::UnitSecret { secret, .. } if (16..=64).contains(&secret.expose().len()) => {
                 Ok(())
             }
             Credential::UnitSecret { .. } => {

@@ -104,7 +104,11 @@ impl Device {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let state = State::new(Entropy::new(config.crypto, &config.personal));
-        Ok(Self { config, state, derived: 0 })
+        Ok(Self {
+            config,
+            state,
+            derived: 0,
+        })
     }
 
     /// Takes one input and does everything that follows from it.
@@ -126,9 +130,7 @@ impl Device {
             }
             _ if matches!(self.state, State::Loading(_)) => return Err(DriveError::NotResumed),
             Input::Woke => Event::TimerExpired,
-            Input::Answered { exchange, answer } => {
-                self.open(now, exchange, answer)
-            }
+            Input::Answered { exchange, answer } => self.open(now, exchange, answer),
             Input::Addresses(addresses) => Event::AddressesReported(addresses),
             Input::Reset => Event::ResetRequested,
             Input::Renew => Event::RenewRequested,
@@ -166,7 +168,9 @@ impl Device {
     ///
     /// Before readiness.
     pub fn derive(&mut self, context: &str) -> Result<Secret<32>, DriveError> {
-        let Config { crypto, hq_trusted, .. } = self.config;
+        let Config {
+            crypto, hq_trusted, ..
+        } = self.config;
         let generator = self.state.entropy_mut().ready(crypto, hq_trusted);
         let secret = generator.ok_or(DriveError::NotReady)?.secret(crypto);
         self.derived = self.derived.wrapping_add(1);
@@ -195,7 +199,10 @@ impl Device {
                 continue;
             };
             let outcome = host.sample(id, len);
-            let event = Event::Sampled { source: source.clone(), outcome };
+            let event = Event::Sampled {
+                source: source.clone(),
+                outcome,
+            };
             self.take(host, now, event)?;
         }
         Ok(())
@@ -219,8 +226,15 @@ impl Device {
                 Effect::PersistOutbox(waiting) => {
                     self.write(host, OUTBOX_KEY, RecordKind::RetireOutbox, waiting)?;
                 }
-                Effect::Submit { exchange, endpoint, body } => {
-                    let request = Request::Hq { endpoint: *endpoint, body: body.clone() };
+                Effect::Submit {
+                    exchange,
+                    endpoint,
+                    body,
+                } => {
+                    let request = Request::Hq {
+                        endpoint: *endpoint,
+                        body: body.clone(),
+                    };
                     host.submit("", *exchange, &request)?;
                 }
                 Effect::Serve { .. } => {}
@@ -253,7 +267,9 @@ impl Device {
             return Ok(None);
         };
         let opened = record::open(kind, &bytes, self.config.crypto);
-        opened.map(Some).map_err(|source| DriveError::Record { key, source })
+        opened
+            .map(Some)
+            .map_err(|source| DriveError::Record { key, source })
     }
 
     fn write<T: Serialize>(

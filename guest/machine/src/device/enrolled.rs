@@ -76,7 +76,13 @@ impl Enrolled {
         });
         let mut this = Self::new(unit, member, pursuit, credential, agenda);
         let device = &this.member.device;
-        if this.unit.outbox.waiting.iter().any(|retirement| retirement.device == *device) {
+        if this
+            .unit
+            .outbox
+            .waiting
+            .iter()
+            .any(|retirement| retirement.device == *device)
+        {
             // A reset was cut short after its message had been signed.
             return this.forget(now);
         }
@@ -86,7 +92,12 @@ impl Enrolled {
     }
 
     /// Straight from enrolment.
-    pub(super) fn first(config: &Config, unit: Box<Unit>, member: Box<Member>, now: Moment) -> Outcome {
+    pub(super) fn first(
+        config: &Config,
+        unit: Box<Unit>,
+        member: Box<Member>,
+        now: Moment,
+    ) -> Outcome {
         let agenda = Box::new(Agenda::after_start(config, &unit, false, now));
         let mut this = Self::new(unit, member, None, None, agenda);
         this.dirty = true;
@@ -101,20 +112,33 @@ impl Enrolled {
         agenda: Box<Agenda>,
     ) -> Self {
         let effects = Vec::new();
-        Self { unit, member, pursuit, credential, agenda, effects, dirty: false, submit: false }
+        Self {
+            unit,
+            member,
+            pursuit,
+            credential,
+            agenda,
+            effects,
+            dirty: false,
+            submit: false,
+        }
     }
 
     /// HQ has answered the pending request.
     pub(super) fn answered(mut self, config: &Config, reply: Reply, now: Moment) -> Outcome {
         let asked = self.unit.link.asked;
-        self.unit.clock.hear(reply.time, reply.epoch, config.build_time, asked, now);
+        self.unit
+            .clock
+            .hear(reply.time, reply.epoch, config.build_time, asked, now);
         let endpoint = self.member.pending.as_ref().map(|pending| pending.endpoint);
         match reply.body {
             ReplyBody::Problem(problem) => self.refused(config, endpoint, &problem, now),
             ReplyBody::Contact(answer) => {
                 self.unit.link.contacted(now);
                 self.dirty = true;
-                self.unit.entropy.hq_seed(config.crypto, answer.seed.expose());
+                self.unit
+                    .entropy
+                    .hq_seed(config.crypto, answer.seed.expose());
                 let grant = Object::parse(&self.member.grant).ok();
                 let identity = self.member.identity.clone();
                 self.member.pending =
@@ -174,7 +198,11 @@ impl Enrolled {
         reason: &str,
         now: Moment,
     ) -> Outcome {
-        if self.credential.as_ref().is_none_or(|record| record.version != version) {
+        if self
+            .credential
+            .as_ref()
+            .is_none_or(|record| record.version != version)
+        {
             return self.settle(Verdict::NoOp);
         }
         let previous = self.credential.take().and_then(|record| record.previous);
@@ -183,10 +211,16 @@ impl Enrolled {
         self.agenda.complaint = Some(complaint);
         self.agenda.order_after = now.monotonic + AFTER_REFUSAL;
         let version = self.unit.next_version();
-        self.credential =
-            previous.map(|current| Box::new(CredentialRecord { version, current, previous: None }));
+        self.credential = previous.map(|current| {
+            Box::new(CredentialRecord {
+                version,
+                current,
+                previous: None,
+            })
+        });
         self.dirty = true;
-        self.effects.push(Effect::PersistCredential(self.credential.clone()));
+        self.effects
+            .push(Effect::PersistCredential(self.credential.clone()));
         self.announce();
         self.finish(config, now, Verdict::Taken)
     }
@@ -198,9 +232,13 @@ impl Enrolled {
         if waiting.len() >= MAX_OUTBOX {
             waiting.remove(0);
         }
-        waiting.push(Retirement { device: self.member.device.clone(), pending });
+        waiting.push(Retirement {
+            device: self.member.device.clone(),
+            pending,
+        });
         self.unit.outbox.link = Link::default();
-        self.effects.push(Effect::PersistOutbox(self.unit.outbox.waiting.clone()));
+        self.effects
+            .push(Effect::PersistOutbox(self.unit.outbox.waiting.clone()));
         self.forget(now)
     }
 
@@ -218,9 +256,14 @@ impl Enrolled {
     fn farewell(&mut self, config: &Config) -> Pending {
         let seed = &self.member.identity.seed;
         let count = self.unit.exchanges.to_le_bytes();
-        let mac = config.crypto.hmac_sha256(seed.expose(), &[b"otscert retire v1", &count]);
+        let mac = config
+            .crypto
+            .hmac_sha256(seed.expose(), &[b"otscert retire v1", &count]);
         let nonce = Nonce::new(core::array::from_fn(|at| mac[at]));
-        let continuity = Continuity { token: self.member.token.clone(), nonce };
+        let continuity = Continuity {
+            token: self.member.token.clone(),
+            nonce,
+        };
         self.sign(config, Endpoint::Retire, &Retire { continuity }.to_object())
     }
 
@@ -295,7 +338,8 @@ impl Enrolled {
                     current,
                     previous: previous.map(|record| record.current),
                 });
-                self.effects.push(Effect::PersistCredential(Some(record.clone())));
+                self.effects
+                    .push(Effect::PersistCredential(Some(record.clone())));
                 self.credential = Some(record);
                 self.announce();
             }
@@ -316,7 +360,10 @@ impl Enrolled {
         now: Moment,
     ) -> Result<Certificate, String> {
         let chain = Chain::read(issued.chain).map_err(|error| error.to_string())?;
-        let public = config.crypto.p256_public(&pursuit.key).ok_or("the key is damaged")?;
+        let public = config
+            .crypto
+            .p256_public(&pursuit.key)
+            .ok_or("the key is damaged")?;
         let bound = self.unit.clock.bound(now);
         chain
             .check(&public, &self.member.names, now, bound)
@@ -339,7 +386,8 @@ impl Enrolled {
         {
             record.current.window = window;
             record.current.renew_at = renew_at;
-            self.effects.push(Effect::PersistCredential(Some(record.clone())));
+            self.effects
+                .push(Effect::PersistCredential(Some(record.clone())));
         }
     }
 
@@ -384,7 +432,8 @@ impl Enrolled {
                 if let Some(pursuit) = &mut self.pursuit {
                     pursuit.ordered = true;
                 }
-                self.agenda.poll_after(problem.retry_after.unwrap_or(SAMPLE_AGAIN), now);
+                self.agenda
+                    .poll_after(problem.retry_after.unwrap_or(SAMPLE_AGAIN), now);
             }
             Some(ProblemKind::BadAddress) if endpoint == Some(Endpoint::Address) => {
                 // HQ keeps what it has; the next change is reported again.
@@ -421,7 +470,10 @@ impl Enrolled {
     }
 
     fn task(&self, now: Moment) -> Option<Task> {
-        let unsent = self.pursuit.as_ref().is_some_and(|pursuit| !pursuit.ordered);
+        let unsent = self
+            .pursuit
+            .as_ref()
+            .is_some_and(|pursuit| !pursuit.ordered);
         if self.member.reinstating {
             Some(Task::Contact)
         } else if unsent || (self.pursuit.is_none() && self.order_due(now)) {
@@ -473,17 +525,31 @@ impl Enrolled {
                     let (key, _) = generator.p256_key(crypto)?;
                     let extra = generator.bytes(crypto);
                     let csr = csr::build(crypto, &key, &self.member.names, &extra)?;
-                    self.pursuit = Some(Pursuit { key, csr, ordered: false });
+                    self.pursuit = Some(Pursuit {
+                        key,
+                        csr,
+                        ordered: false,
+                    });
                 }
                 let csr = self.pursuit.as_ref().map(|pursuit| pursuit.csr.clone())?;
                 (Endpoint::Order, Order { continuity, csr }.to_object())
             }
             Task::Address => {
                 let addresses = self.unit.addresses.clone();
-                (Endpoint::Address, Address { continuity, addresses }.to_object())
+                (
+                    Endpoint::Address,
+                    Address {
+                        continuity,
+                        addresses,
+                    }
+                    .to_object(),
+                )
             }
             Task::Poll => {
-                let leaf = self.credential.as_ref().and_then(|record| record.current.chain.first());
+                let leaf = self
+                    .credential
+                    .as_ref()
+                    .and_then(|record| record.current.chain.first());
                 let poll = Poll {
                     continuity,
                     firmware: config.firmware.clone(),
@@ -515,17 +581,35 @@ impl Enrolled {
     }
 
     fn settle(self, verdict: Verdict) -> Outcome {
-        let Self { unit, member, pursuit, credential, agenda, effects, .. } = self;
+        let Self {
+            unit,
+            member,
+            pursuit,
+            credential,
+            agenda,
+            effects,
+            ..
+        } = self;
         let state = match (credential, pursuit) {
-            (None, pursuit) => {
-                State::AwaitingCertificate(AwaitingCertificate { unit, member, pursuit, agenda })
-            }
-            (Some(credential), None) => {
-                State::Serving(Serving { unit, member, credential, agenda })
-            }
-            (Some(credential), Some(pursuit)) => {
-                State::Renewing(Renewing { unit, member, credential, pursuit, agenda })
-            }
+            (None, pursuit) => State::AwaitingCertificate(AwaitingCertificate {
+                unit,
+                member,
+                pursuit,
+                agenda,
+            }),
+            (Some(credential), None) => State::Serving(Serving {
+                unit,
+                member,
+                credential,
+                agenda,
+            }),
+            (Some(credential), Some(pursuit)) => State::Renewing(Renewing {
+                unit,
+                member,
+                credential,
+                pursuit,
+                agenda,
+            }),
         };
         (state, effects, verdict)
     }
@@ -544,7 +628,11 @@ impl Enrolled {
         let due = order.map_or(self.agenda.poll_at, |at| at.min(self.agenda.poll_at));
         let due = due.max(link.retry_at);
         let ready = self.unit.is_ready(config.hq_trusted);
-        Some(if ready { due } else { due.max(now.monotonic + SAMPLE_AGAIN) })
+        Some(if ready {
+            due
+        } else {
+            due.max(now.monotonic + SAMPLE_AGAIN)
+        })
     }
 }
 
@@ -556,7 +644,13 @@ impl From<AwaitingCertificate> for Enrolled {
 
 impl From<Serving> for Enrolled {
     fn from(state: Serving) -> Self {
-        Self::new(state.unit, state.member, None, Some(state.credential), state.agenda)
+        Self::new(
+            state.unit,
+            state.member,
+            None,
+            Some(state.credential),
+            state.agenda,
+        )
     }
 }
 
@@ -569,7 +663,10 @@ impl From<Renewing> for Enrolled {
 
 fn continuity(config: &Config, member: &Member, generator: &mut Generator) -> Continuity {
     let nonce = Nonce::new(generator.bytes(config.crypto));
-    Continuity { token: member.token.clone(), nonce }
+    Continuity {
+        token: member.token.clone(),
+        nonce,
+    }
 }
 
 /// Longest a state waits without looking around, should every timer be off.

@@ -26,7 +26,12 @@ impl Device {
             .unit()
             .map(|unit| record::seal(RecordKind::RetireOutbox, &unit.outbox.waiting, crypto));
         let records = [device, credential, outbox].map(Option::unwrap_or_default);
-        crypto.sha256(&[state.name().as_bytes(), &records[0], &records[1], &records[2]])
+        crypto.sha256(&[
+            state.name().as_bytes(),
+            &records[0],
+            &records[1],
+            &records[2],
+        ])
     }
 
     /// The state as JSON.

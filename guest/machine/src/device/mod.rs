@@ -43,4 +43,3 @@ pub use self::drive::Device;
 pub use self::event::{Effect, Event, Step};
 pub use self::state::State;
 pub use self::step::step;
-

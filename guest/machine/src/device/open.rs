@@ -80,34 +80,40 @@ fn read(
     bytes: &[u8],
 ) -> Result<Reply, AnswerError> {
     let unverified = Unverified::parse(bytes)?;
-    let typ = match unverified.header().typ {
-        Typ::Problem => Typ::Problem,
-        _ => answer_type(pending.endpoint),
+    let refused = unverified.header().typ == Typ::Problem;
+    let typ = if refused {
+        Typ::Problem
+    } else {
+        answer_type(pending.endpoint)
     };
     let expiry = Expiry::NotBefore(bound);
     let (verified, delegation) =
-        config.roots.open(config.crypto, unverified, typ, epoch, expiry)?;
+        config
+            .roots
+            .open(config.crypto, unverified, typ, epoch, expiry)?;
     let payload = &verified.payload;
     let time = Timestamp::from_millis(payload.number("time")?);
     if payload.parsed("req", Digest::parse)? != pending.digest {
         return Err(AnswerError::OtherRequest);
     }
-    let body = match typ {
-        Typ::Problem => ReplyBody::Problem(Problem::parse(payload)?),
-        _ => {
-            let expected = expected_sub(config, state, pending)?;
-            let got = payload.text("sub")?.to_string();
-            if got != expected {
-                return Err(AnswerError::OtherDevice { expected, got });
-            }
-            let body = read_body(pending.endpoint, payload)?;
-            if let ReplyBody::Enrol(answer) = &body {
-                check_grant(config, answer)?;
-            }
-            body
+    let body = if refused {
+        ReplyBody::Problem(Problem::parse(payload)?)
+    } else {
+        let expected = expected_sub(config, state, pending)?;
+        let got = payload.text("sub")?.to_string();
+        if got != expected {
+            return Err(AnswerError::OtherDevice { expected, got });
         }
+        read_body(pending.endpoint, payload)?
     };
-    Ok(Reply { time, epoch: delegation.epoch, body })
+    if let ReplyBody::Enrol(answer) = &body {
+        check_grant(config, answer)?;
+    }
+    Ok(Reply {
+        time,
+        epoch: delegation.epoch,
+        body,
+    })
 }
 
 fn read_body(endpoint: Endpoint, payload: &Object) -> Result<ReplyBody, JsonError> {
@@ -136,14 +142,12 @@ fn check_grant(config: &Config, answer: &EnrolAnswer) -> Result<(), AnswerError>
 }
 
 /// Whom an answer to this request must be for.
-fn expected_sub(
-    config: &Config,
-    state: &State,
-    pending: &Pending,
-) -> Result<String, AnswerError> {
+fn expected_sub(config: &Config, state: &State, pending: &Pending) -> Result<String, AnswerError> {
     let device = |state: &State| state.member().map(|member| member.device.to_string());
     let sub = match pending.endpoint {
-        Endpoint::Contact => Contact::parse(&pending.body).ok().map(|c| c.nonce.to_string()),
+        Endpoint::Contact => Contact::parse(&pending.body)
+            .ok()
+            .map(|c| c.nonce.to_string()),
         Endpoint::Enrol => identity(state).map(|key| key.thumbprint(config.crypto).to_string()),
         Endpoint::Order | Endpoint::Poll | Endpoint::Address => device(state),
         Endpoint::Retire => state.unit().and_then(|unit| {
@@ -187,5 +191,12 @@ fn failed(exchange: ExchangeId, error: &AnswerError) -> Event {
         }
     };
     let detail = alloc::format!("the answer does not hold: {error}");
-    Event::Failed { exchange, failure: Failure { kind, detail, retry_after: None } }
+    Event::Failed {
+        exchange,
+        failure: Failure {
+            kind,
+            detail,
+            retry_after: None,
+        },
+    }
 }

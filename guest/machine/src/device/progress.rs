@@ -48,7 +48,9 @@ impl Progress {
             wake_at: state.wake_at(config, now),
             credential_version: credential.map_or(0, |record| record.version),
             device: member.map(|member| member.device.clone()),
-            names: member.map(|member| member.names.clone()).unwrap_or_default(),
+            names: member
+                .map(|member| member.names.clone())
+                .unwrap_or_default(),
             mode: member.map(|member| member.mode),
             not_after: credential.map(|record| record.current.not_after),
             grade: state.entropy().grade(),

@@ -263,15 +263,17 @@ impl State {
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         let enrolled = |pursuit: Option<&Pursuit>| {
-            self.member().map(|member| Phase::Enrolled(Box::new(member.clone()), pursuit.cloned()))
+            self.member()
+                .map(|member| Phase::Enrolled(Box::new(member.clone()), pursuit.cloned()))
         };
         match self {
             Self::Loading(_) => None,
             Self::AwaitingContact(state) => Some(Phase::Fresh(state.pending.clone())),
             Self::AwaitingEntropy(_) => Some(Phase::Fresh(None)),
-            Self::Enrolling(state) => {
-                Some(Phase::Enrolling(state.identity.clone(), state.pending.clone()))
-            }
+            Self::Enrolling(state) => Some(Phase::Enrolling(
+                state.identity.clone(),
+                state.pending.clone(),
+            )),
             Self::AwaitingCertificate(state) => enrolled(state.pursuit.as_ref()),
             Self::Serving(_) => enrolled(None),
             Self::Renewing(state) => enrolled(Some(&state.pursuit)),
@@ -294,7 +296,10 @@ impl State {
     /// The request that goes by an exchange: the pending one, or a retirement.
     #[must_use]
     pub fn request_of(&self, exchange: ExchangeId) -> Option<&Pending> {
-        let outbox = self.unit().map(|unit| unit.outbox.waiting.as_slice()).unwrap_or_default();
+        let outbox = self
+            .unit()
+            .map(|unit| unit.outbox.waiting.as_slice())
+            .unwrap_or_default();
         self.pending()
             .into_iter()
             .chain(outbox.iter().map(|retirement| &retirement.pending))

@@ -1,13 +1,15 @@
 //! The one entry point of the device role.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::agenda::{SAMPLE_AGAIN, jitter};
 use super::bootstrap::Outcome;
 use super::config::Config;
 use super::enrolled::{Enrolled, IDLE};
 use super::event::{Effect, Event, Reply, ReplyBody, Step, Verdict};
-use super::state::{Outbox, State, Unit};
+use super::state::{AwaitingContact, Outbox, State, Unit};
 use crate::peer::{Endpoint, Failure, FailureKind};
 use crate::time::{Moment, Monotonic};
 use crate::types::ExchangeId;
@@ -17,59 +19,62 @@ use crate::wire::problem::ProblemKind;
 #[must_use]
 pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
     let (mut state, mut effects, verdict) = match event {
-        Event::Resumed(records) => match state {
-            State::Loading(loading) => loading.resumed(config, records, now),
-            other => (other, Vec::new(), Verdict::Unexpected),
-        },
+        Event::Resumed(records) => {
+            if let State::Loading(loading) = state {
+                loading.resumed(config, *records, now)
+            } else {
+                stay(state, Verdict::Unexpected)
+            }
+        }
         Event::Sampled { source, outcome } => {
             let mut state = state;
             let outcome = outcome.as_deref().map_err(Clone::clone);
             state.entropy_mut().sampled(config.crypto, &source, outcome);
-            match state {
-                State::AwaitingEntropy(waiting) => waiting.go_on(config, now),
-                other => (other, Vec::new(), Verdict::Taken),
+            if let State::AwaitingEntropy(waiting) = state {
+                waiting.go_on(config, now)
+            } else {
+                stay(state, Verdict::Taken)
             }
         }
-        Event::NoiseDrawn(noise) => match state {
-            State::AwaitingContact(waiting) => waiting.noise_drawn(config, &noise, now),
-            other => (other, Vec::new(), Verdict::NoOp),
-        },
+        Event::NoiseDrawn(noise) => {
+            if let State::AwaitingContact(waiting) = state {
+                waiting.noise_drawn(config, &noise, now)
+            } else {
+                stay(state, Verdict::NoOp)
+            }
+        }
         Event::TimerExpired => timer(config, state, now),
         Event::Answered { exchange, reply } => answered(config, state, exchange, reply, now),
         Event::Failed { exchange, failure } => failed(config, state, exchange, &failure, now),
-        Event::AddressesReported(addresses) => match state {
-            State::Loading(_) => (state, Vec::new(), Verdict::Unexpected),
-            mut state => {
-                if let Some(unit) = unit_mut(&mut state) {
-                    unit.addresses = addresses;
-                }
-                match enrolled(state) {
-                    Ok(enrolled) => enrolled.look(config, now),
-                    Err(state) => (state, Vec::new(), Verdict::Taken),
-                }
-            }
-        },
+        Event::AddressesReported(addresses) => addresses_reported(config, state, addresses, now),
         Event::ResetRequested => match enrolled(state) {
             Ok(enrolled) => enrolled.reset(config, now),
-            Err(State::Enrolling(state)) => {
-                // HQ may know the key already, but the box never had its name.
-                super::state::AwaitingContact::fresh(state.unit, now)
+            Err(state) => {
+                if let State::Enrolling(state) = *state {
+                    // HQ may know the key already, but the box never had its name.
+                    AwaitingContact::fresh(state.unit, now)
+                } else {
+                    stay(*state, Verdict::NoOp)
+                }
             }
-            Err(state) => (state, Vec::new(), Verdict::NoOp),
         },
         Event::RenewRequested => match enrolled(state) {
             Ok(enrolled) => enrolled.renew(config, now),
-            Err(state) => (state, Vec::new(), Verdict::NoOp),
+            Err(state) => stay(*state, Verdict::NoOp),
         },
         Event::CredentialRefused { version, reason } => match enrolled(state) {
             Ok(enrolled) => enrolled.credential_refused(config, version, &reason, now),
-            Err(state) => (state, Vec::new(), Verdict::NoOp),
+            Err(state) => stay(*state, Verdict::NoOp),
         },
     };
     if let Some(unit) = unit_mut(&mut state) {
         deliver(unit, now, &mut effects);
     }
-    Step { state, effects, verdict }
+    Step {
+        state,
+        effects,
+        verdict,
+    }
 }
 
 impl State {
@@ -95,15 +100,42 @@ impl State {
             State::Serving(state) => Enrolled::from(state).wake_at(config, now),
             State::Renewing(state) => Enrolled::from(state).wake_at(config, now),
         };
-        let outbox = self.unit().map(|unit| &unit.outbox).and_then(Outbox::wake_at);
+        let outbox = self
+            .unit()
+            .map(|unit| &unit.outbox)
+            .and_then(Outbox::wake_at);
         let idle = now.monotonic + IDLE;
-        [own, outbox].into_iter().flatten().min().map(|at| at.min(idle))
+        [own, outbox]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.min(idle))
     }
 }
 
 impl Outbox {
     fn wake_at(&self) -> Option<Monotonic> {
         (!self.waiting.is_empty() && !self.link.in_flight).then_some(self.link.retry_at)
+    }
+}
+
+const fn stay(state: State, verdict: Verdict) -> Outcome {
+    (state, Vec::new(), verdict)
+}
+
+fn addresses_reported(
+    config: &Config,
+    mut state: State,
+    addresses: Vec<IpAddr>,
+    now: Moment,
+) -> Outcome {
+    let Some(unit) = unit_mut(&mut state) else {
+        return stay(state, Verdict::Unexpected);
+    };
+    unit.addresses = addresses;
+    match enrolled(state) {
+        Ok(enrolled) => enrolled.look(config, now),
+        Err(state) => stay(*state, Verdict::Taken),
     }
 }
 
@@ -129,7 +161,10 @@ fn answered(
     if let Some(outcome) = retired(config, &mut state, exchange, &reply, now) {
         return (state, outcome, Verdict::Taken);
     }
-    if state.pending().is_none_or(|pending| pending.exchange != exchange) {
+    if state
+        .pending()
+        .is_none_or(|pending| pending.exchange != exchange)
+    {
         return (state, Vec::new(), Verdict::NoOp);
     }
     match state {
@@ -150,13 +185,20 @@ fn failed(
     now: Moment,
 ) -> Outcome {
     if let Some(unit) = unit_mut(&mut state)
-        && unit.outbox.waiting.first().is_some_and(|first| first.pending.exchange == exchange)
+        && unit
+            .outbox
+            .waiting
+            .first()
+            .is_some_and(|first| first.pending.exchange == exchange)
     {
         let noise = jitter(config, unit);
         unit.outbox.link.failed(config, failure, noise, now);
         return (state, Vec::new(), Verdict::Taken);
     }
-    if state.pending().is_none_or(|pending| pending.exchange != exchange) {
+    if state
+        .pending()
+        .is_none_or(|pending| pending.exchange != exchange)
+    {
         return (state, Vec::new(), Verdict::NoOp);
     }
     match state {
@@ -220,12 +262,12 @@ fn deliver(unit: &mut Unit, now: Moment, effects: &mut Vec<Effect>) {
     }
 }
 
-fn enrolled(state: State) -> Result<Enrolled, State> {
+fn enrolled(state: State) -> Result<Enrolled, Box<State>> {
     match state {
         State::Loading(_)
         | State::AwaitingContact(_)
         | State::AwaitingEntropy(_)
-        | State::Enrolling(_) => Err(state),
+        | State::Enrolling(_) => Err(Box::new(state)),
         State::AwaitingCertificate(state) => Ok(state.into()),
         State::Serving(state) => Ok(state.into()),
         State::Renewing(state) => Ok(state.into()),

@@ -58,7 +58,10 @@ impl Label {
         match mode {
             NameMode::Address => {
                 self.0.len() == LABEL_CHARS
-                    && self.0.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))
+                    && self
+                        .0
+                        .bytes()
+                        .all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))
             }
             NameMode::Word => {
                 let known = |part: &str, list| (0..=u8::MAX).any(|at| word(list, at) == part);

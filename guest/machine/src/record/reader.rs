@@ -28,7 +28,10 @@ use serde::de::{
 /// the machine stores: signed numbers, fractions, characters. Derived ones refuse nothing that this
 /// reader offers.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
-    let mut reader = Reader { rest: bytes, fault: None };
+    let mut reader = Reader {
+        rest: bytes,
+        fault: None,
+    };
     let Ok(value) = T::deserialize(&mut reader);
     match reader.verdict() {
         None => Ok(value),
@@ -47,7 +50,8 @@ enum Never {}
 
 impl<'de> Reader<'de> {
     fn verdict(&self) -> Option<&'static str> {
-        self.fault.or((!self.rest.is_empty()).then_some("bytes are left over"))
+        self.fault
+            .or((!self.rest.is_empty()).then_some("bytes are left over"))
     }
 
     /// From here on there are only zeros.
@@ -243,7 +247,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements { reader: self, left: fields.len() })
+        visitor.visit_seq(Elements {
+            reader: self,
+            left: fields.len(),
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -253,7 +260,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, Never> {
         let number = self.choice(variants.len());
-        visitor.visit_enum(Variant { reader: self, number })
+        visitor.visit_enum(Variant {
+            reader: self,
+            number,
+        })
     }
 
     /// Nothing says what comes next.
@@ -354,7 +364,10 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, left: usize, visitor: V) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements { reader: self.reader, left })
+        visitor.visit_seq(Elements {
+            reader: self.reader,
+            left,
+        })
     }
 
     fn struct_variant<V: Visitor<'de>>(

@@ -117,7 +117,10 @@ impl Object {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Malformed>,
     ) -> Result<T, JsonError> {
-        parse(self.text(name)?).map_err(|source| JsonError::Member { member: name, source })
+        parse(self.text(name)?).map_err(|source| JsonError::Member {
+            member: name,
+            source,
+        })
     }
 
     /// Text that may be absent and otherwise must parse.
@@ -132,9 +135,10 @@ impl Object {
     ) -> Result<Option<T>, JsonError> {
         match self.optional_text(name)? {
             None => Ok(None),
-            Some(text) => {
-                parse(text).map(Some).map_err(|source| JsonError::Member { member: name, source })
-            }
+            Some(text) => parse(text).map(Some).map_err(|source| JsonError::Member {
+                member: name,
+                source,
+            }),
         }
     }
 
@@ -224,9 +228,10 @@ impl Object {
             let Json::Text(text) = element else {
                 return Err(wrong(name, "a list of texts"));
             };
-            texts.push(
-                parse(text).map_err(|source| JsonError::Member { member: name, source })?,
-            );
+            texts.push(parse(text).map_err(|source| JsonError::Member {
+                member: name,
+                source,
+            })?);
         }
         Ok(texts)
     }
@@ -272,7 +277,10 @@ impl Object {
         name: &str,
         texts: impl IntoIterator<Item = T>,
     ) -> Self {
-        let list = texts.into_iter().map(|text| Json::Text(written(&text))).collect();
+        let list = texts
+            .into_iter()
+            .map(|text| Json::Text(written(&text)))
+            .collect();
         self.with(name, Json::List(list))
     }
 
@@ -289,7 +297,10 @@ fn written(text: &dyn fmt::Display) -> String {
 }
 
 fn wrong(member: &'static str, expected: &'static str) -> JsonError {
-    JsonError::Member { member, source: Malformed::new("value", expected, "something else") }
+    JsonError::Member {
+        member,
+        source: Malformed::new("value", expected, "something else"),
+    }
 }
 
 /// Carries the name of a duplicate member through serde's error, which has only text.
@@ -354,7 +365,9 @@ impl<'de> Visitor<'de> for Seed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
         let mut list = Vec::new();
-        while let Some(element) = seq.next_element_seed(Self { depth: self.depth + 1 })? {
+        while let Some(element) = seq.next_element_seed(Self {
+            depth: self.depth + 1,
+        })? {
             list.push(element);
         }
         Ok(Json::List(list))
@@ -363,7 +376,9 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut object = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Self { depth: self.depth + 1 })?;
+            let value = map.next_value_seed(Self {
+                depth: self.depth + 1,
+            })?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(alloc::format!("{DUPLICATE}{name}\u{0}")));
             }
@@ -438,12 +453,27 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for bytes in ["", "[]", "1", "\"a\"", "{} {}", "{", "{\"a\":}", "{'a':1}", "\u{feff}{}"] {
+        for bytes in [
+            "",
+            "[]",
+            "1",
+            "\"a\"",
+            "{} {}",
+            "{",
+            "{\"a\":}",
+            "{'a':1}",
+            "\u{feff}{}",
+        ] {
             let error = Object::parse(bytes.as_bytes()).unwrap_err();
             assert!(matches!(error, JsonError::Syntax(_)), "{bytes}: {error}");
         }
         let deep = alloc::format!("{}{}", "{\"a\":".repeat(9), "{}") + &"}".repeat(9);
-        assert!(Object::parse(deep.as_bytes()).unwrap_err().to_string().contains("deeply"));
+        assert!(
+            Object::parse(deep.as_bytes())
+                .unwrap_err()
+                .to_string()
+                .contains("deeply")
+        );
     }
 
     #[test]

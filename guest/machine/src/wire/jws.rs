@@ -175,7 +175,10 @@ impl Header {
                 return Err(JwsError::UnknownCritical(member));
             }
         }
-        let in_header = |source| JwsError::Json { part: "protected header", source };
+        let in_header = |source| JwsError::Json {
+            part: "protected header",
+            source,
+        };
         let version = object.number("v").map_err(in_header)?;
         if version != VERSION {
             return Err(JwsError::UnknownVersion { got: version });
@@ -211,8 +214,10 @@ impl Unverified {
         if bytes.len() > MAX_MESSAGE {
             return Err(JwsError::TooLarge { got: bytes.len() });
         }
-        let envelope =
-            Object::parse(bytes).map_err(|source| JwsError::Json { part: "envelope", source })?;
+        let envelope = Object::parse(bytes).map_err(|source| JwsError::Json {
+            part: "envelope",
+            source,
+        })?;
         Self::from_object(&envelope)
     }
 
@@ -222,7 +227,10 @@ impl Unverified {
     ///
     /// If it is not a flattened JWS of this protocol.
     pub fn from_object(envelope: &Object) -> Result<Self, JwsError> {
-        let in_envelope = |source| JwsError::Json { part: "envelope", source };
+        let in_envelope = |source| JwsError::Json {
+            part: "envelope",
+            source,
+        };
         if envelope.member("header").is_some() {
             return Err(JwsError::UnprotectedHeader);
         }
@@ -231,8 +239,10 @@ impl Unverified {
         let signature = envelope.bytes("signature").map_err(in_envelope)?;
         let signature = signature.try_into().map_err(|_| JwsError::BadSignature)?;
         let header_bytes = envelope.bytes("protected").map_err(in_envelope)?;
-        let header = Object::parse(&header_bytes)
-            .map_err(|source| JwsError::Json { part: "protected header", source })?;
+        let header = Object::parse(&header_bytes).map_err(|source| JwsError::Json {
+            part: "protected header",
+            source,
+        })?;
         Ok(Self {
             header: Header::parse(&header)?,
             payload: envelope.bytes("payload").map_err(in_envelope)?,
@@ -256,9 +266,14 @@ impl Unverified {
         if !crypto.ed25519_verify(key.bytes(), &self.signing_input, &self.signature) {
             return Err(JwsError::BadSignature);
         }
-        let payload = Object::parse(&self.payload)
-            .map_err(|source| JwsError::Json { part: "payload", source })?;
-        Ok(Verified { header: self.header, payload })
+        let payload = Object::parse(&self.payload).map_err(|source| JwsError::Json {
+            part: "payload",
+            source,
+        })?;
+        Ok(Verified {
+            header: self.header,
+            payload,
+        })
     }
 
     /// The payload without any check, for tools that show messages.
@@ -273,8 +288,7 @@ impl Unverified {
 pub fn sign(crypto: &dyn Crypto, seed: &Secret<32>, header: &Header, payload: &Object) -> Object {
     let protected = base64url::encode(&header.to_object().to_bytes());
     let payload = base64url::encode(&payload.to_bytes());
-    let signature =
-        crypto.ed25519_sign(seed, alloc::format!("{protected}.{payload}").as_bytes());
+    let signature = crypto.ed25519_sign(seed, alloc::format!("{protected}.{payload}").as_bytes());
     Object::default()
         .with_text("protected", protected)
         .with_text("payload", payload)
@@ -284,7 +298,10 @@ pub fn sign(crypto: &dyn Crypto, seed: &Secret<32>, header: &Header, payload: &O
 /// An Ed25519 public key as JWK (RFC 8037 section 2).
 #[must_use]
 pub fn jwk(key: &Ed25519Public) -> Object {
-    Object::default().with_text("kty", "OKP").with_text("crv", "Ed25519").with_text("x", key)
+    Object::default()
+        .with_text("kty", "OKP")
+        .with_text("crv", "Ed25519")
+        .with_text("x", key)
 }
 
 fn parse_jwk(object: &Object) -> Result<Ed25519Public, JsonError> {

@@ -8,11 +8,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::base64url;
 use super::json::{Json, JsonError, Object};
 use super::jws::VERSION;
 use super::problem::{ProblemKind, TYPE_PREFIX};
 use super::trust::parse_cert_names;
-use super::base64url;
 use crate::crypto::{Secret, SecretBytes};
 use crate::entropy::Grade;
 use crate::time::{Span, Timestamp};
@@ -306,7 +306,11 @@ impl Contact {
         let typ = object.text("typ")?;
         if typ != CONTACT_TYP {
             let source = Malformed::new("typ", CONTACT_TYP, typ);
-            return Err(JsonError::Member { member: "typ", source }.into());
+            return Err(JsonError::Member {
+                member: "typ",
+                source,
+            }
+            .into());
         }
         Ok(Self {
             aud: object.text("aud")?.to_string(),
@@ -422,7 +426,10 @@ impl Enrol {
             other => {
                 let expected = "open, claim-code or unit-secret";
                 let source = Malformed::new("credential type", expected, other);
-                return Err(JsonError::Member { member: "type", source });
+                return Err(JsonError::Member {
+                    member: "type",
+                    source,
+                });
             }
         };
         let entropy = object.object("entropy")?;
@@ -479,7 +486,9 @@ impl EnrolAnswer {
 
 impl Continuity {
     fn write(&self) -> Object {
-        Object::default().with_text("token", &self.token).with_text("nonce", self.nonce)
+        Object::default()
+            .with_text("token", &self.token)
+            .with_text("nonce", self.nonce)
     }
 
     /// Reads token and nonce.
@@ -508,7 +517,10 @@ impl Order {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        Ok(Self { continuity: Continuity::parse(object)?, csr: object.bytes("csr")? })
+        Ok(Self {
+            continuity: Continuity::parse(object)?,
+            csr: object.bytes("csr")?,
+        })
     }
 }
 
@@ -542,7 +554,9 @@ impl Address {
     /// The payload.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        self.continuity.write().with_texts("addresses", &self.addresses)
+        self.continuity
+            .write()
+            .with_texts("addresses", &self.addresses)
     }
 
     /// Reads the payload.
@@ -552,7 +566,8 @@ impl Address {
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
         let parse = |text: &str| {
-            text.parse().map_err(|_| Malformed::new("address", "an IP address", text))
+            text.parse()
+                .map_err(|_| Malformed::new("address", "an IP address", text))
         };
         Ok(Self {
             continuity: Continuity::parse(object)?,
@@ -574,7 +589,9 @@ impl Retire {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        Ok(Self { continuity: Continuity::parse(object)? })
+        Ok(Self {
+            continuity: Continuity::parse(object)?,
+        })
     }
 }
 
@@ -612,7 +629,10 @@ impl OrderAnswer {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        Ok(Self { binding: Binding::parse(object)?, reason: reason(object)? })
+        Ok(Self {
+            binding: Binding::parse(object)?,
+            reason: reason(object)?,
+        })
     }
 }
 
@@ -624,7 +644,10 @@ impl PollAnswer {
             .binding
             .write()
             .with_text("reason", &self.reason)
-            .with_texts("commands", self.commands.iter().map(|command| command.as_str()));
+            .with_texts(
+                "commands",
+                self.commands.iter().map(|command| command.as_str()),
+            );
         let (status, issued) = match &self.status {
             OrderStatus::Idle => ("idle", None),
             OrderStatus::Working => ("working", None),
@@ -633,8 +656,10 @@ impl PollAnswer {
         };
         let object = object.with_text("status", status);
         let object = match issued {
-            Some(issued) => object
-                .with_texts("chain", issued.chain.iter().map(|der| base64url::encode(der))),
+            Some(issued) => object.with_texts(
+                "chain",
+                issued.chain.iter().map(|der| base64url::encode(der)),
+            ),
             None => object,
         };
         match issued.map(|issued| issued.window).or(self.window) {
@@ -649,7 +674,10 @@ impl PollAnswer {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        let window = object.optional_object("window")?.map(Window::parse).transpose()?;
+        let window = object
+            .optional_object("window")?
+            .map(Window::parse)
+            .transpose()?;
         let status = match object.text("status")? {
             "idle" => OrderStatus::Idle,
             "working" => OrderStatus::Working,
@@ -664,7 +692,10 @@ impl PollAnswer {
             other => {
                 let expected = "idle, working, issued or failed";
                 let source = Malformed::new("status", expected, other);
-                return Err(JsonError::Member { member: "status", source });
+                return Err(JsonError::Member {
+                    member: "status",
+                    source,
+                });
             }
         };
         // A command of a later version of HQ is not an error: the box does what it can.
@@ -731,7 +762,9 @@ impl AddressAnswer {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        Ok(Self { binding: Binding::parse(object)? })
+        Ok(Self {
+            binding: Binding::parse(object)?,
+        })
     }
 }
 
@@ -784,7 +817,10 @@ impl Problem {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        let kind = object.text("type")?.strip_prefix(TYPE_PREFIX).and_then(ProblemKind::from_slug);
+        let kind = object
+            .text("type")?
+            .strip_prefix(TYPE_PREFIX)
+            .and_then(ProblemKind::from_slug);
         Ok(Self {
             sub: object.text("sub")?.to_string(),
             req: object.parsed("req", Digest::parse)?,
@@ -799,7 +835,10 @@ impl Problem {
 /// Text from a peer that only people read: no control characters, at most 512 characters.
 #[must_use]
 pub fn for_people(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_REASON)
+        .collect()
 }
 
 fn time(object: &Object) -> Result<Timestamp, JsonError> {
@@ -813,10 +852,16 @@ fn reason(object: &Object) -> Result<String, JsonError> {
 fn opaque(object: &Object, member: &'static str) -> Result<String, JsonError> {
     object.parsed(member, |text| {
         let right = (1..=MAX_OPAQUE).contains(&text.len())
-            && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
+            && text
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
         match right {
             true => Ok(text.to_string()),
-            false => Err(Malformed::new("opaque text", "1 to 128 characters of A-Za-z0-9-_.", text)),
+            false => Err(Malformed::new(
+                "opaque text",
+                "1 to 128 characters of A-Za-z0-9-_.",
+                text,
+            )),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! Refusals: problem documents (RFC 9457) with a stable `type`, signed like every answer.
 
-use super::jws::JwsError;
 use super::json::JsonError;
+use super::jws::JwsError;
 
 /// Everything HQ refuses for. The slug is the last part of the problem's `type` and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,9 +144,7 @@ impl ProblemKind {
             | Self::UnknownModel
             | Self::WrongNames
             | Self::KeyReused => Outcome::Forbidden,
-            Self::StaleRequest | Self::AlreadyEnrolled | Self::OrderInProgress => {
-                Outcome::Conflict
-            }
+            Self::StaleRequest | Self::AlreadyEnrolled | Self::OrderInProgress => Outcome::Conflict,
             Self::RateLimited => Outcome::Limited,
             Self::Unavailable => Outcome::Unavailable,
         }

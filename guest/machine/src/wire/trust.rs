@@ -3,8 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::jws::{self, Header, JwsError, Signer, Typ, Unverified, Verified};
 use super::json::{JsonError, Object};
+use super::jws::{self, Header, JwsError, Signer, Typ, Unverified, Verified};
 use crate::crypto::{Crypto, Secret};
 use crate::time::Timestamp;
 use crate::types::{CertName, DeviceId, Ed25519Public, Malformed, NameMode, Thumbprint};
@@ -136,8 +136,13 @@ impl Delegation {
         let Signer::Kid(kid) = &unverified.header().signer else {
             return Err(TrustError::UnknownRoot);
         };
-        let root = roots.keys.iter().find(|key| key.thumbprint(crypto).to_string() == *kid);
-        let payload = unverified.clone().verify(crypto, root.ok_or(TrustError::UnknownRoot)?)?;
+        let root = roots
+            .keys
+            .iter()
+            .find(|key| key.thumbprint(crypto).to_string() == *kid);
+        let payload = unverified
+            .clone()
+            .verify(crypto, root.ok_or(TrustError::UnknownRoot)?)?;
         Ok(Self {
             key: payload.payload.parsed("key", Ed25519Public::parse)?,
             epoch: payload.payload.number("epoch")?,
@@ -163,15 +168,24 @@ impl Roots {
     ) -> Result<(Verified, Delegation), TrustError> {
         expect_type(&unverified, typ)?;
         expect_hq(&unverified, self)?;
-        let object = unverified.header().delegation.as_ref().ok_or(TrustError::NoDelegation)?;
+        let object = unverified
+            .header()
+            .delegation
+            .as_ref()
+            .ok_or(TrustError::NoDelegation)?;
         let delegation = Delegation::open(crypto, self, object)?;
         if delegation.epoch < epoch_floor {
-            return Err(TrustError::OldEpoch { got: delegation.epoch, floor: epoch_floor });
+            return Err(TrustError::OldEpoch {
+                got: delegation.epoch,
+                floor: epoch_floor,
+            });
         }
         if let Expiry::NotBefore(now) = expiry
             && delegation.not_after < now
         {
-            return Err(TrustError::Ended { ended: delegation.not_after });
+            return Err(TrustError::Ended {
+                ended: delegation.not_after,
+            });
         }
         let kid = delegation.key.thumbprint(crypto).to_string();
         if unverified.header().signer != Signer::Kid(kid) {
@@ -209,7 +223,12 @@ impl HqSigner {
             return Err(TrustError::OtherKey);
         }
         let kid = key.thumbprint(crypto).to_string();
-        Ok(Self { hq_id: roots.hq_id.clone(), seed, kid, delegation })
+        Ok(Self {
+            hq_id: roots.hq_id.clone(),
+            seed,
+            kid,
+            delegation,
+        })
     }
 
     /// Signs a stored message anew if it went out under another delegation, which its receiver may
@@ -246,7 +265,10 @@ impl Grant {
             NameMode::Address => true,
             NameMode::Word => false,
         };
-        alloc::vec![CertName { wildcard, base: self.name.clone() }]
+        alloc::vec![CertName {
+            wildcard,
+            base: self.name.clone()
+        }]
     }
 
     /// Signs the grant.
@@ -301,7 +323,10 @@ fn expect_type(unverified: &Unverified, typ: Typ) -> Result<(), TrustError> {
     let got = unverified.header().typ;
     match got == typ {
         true => Ok(()),
-        false => Err(TrustError::OtherType { expected: typ.as_str(), got: got.as_str() }),
+        false => Err(TrustError::OtherType {
+            expected: typ.as_str(),
+            got: got.as_str(),
+        }),
     }
 }
 
@@ -309,9 +334,10 @@ fn expect_hq(unverified: &Unverified, roots: &Roots) -> Result<(), TrustError> {
     let got = &unverified.header().aud;
     match *got == roots.hq_id {
         true => Ok(()),
-        false => {
-            Err(TrustError::OtherHq { expected: roots.hq_id.clone(), got: got.chars().take(64).collect() })
-        }
+        false => Err(TrustError::OtherHq {
+            expected: roots.hq_id.clone(),
+            got: got.chars().take(64).collect(),
+        }),
     }
 }
 

@@ -360,9 +360,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// One extension: what it is, and its value.
-fn extension<'a>(
-    extensions: &mut Elements<'a>,
-) -> Result<(ObjectIdentifier, &'a [u8]), NotDer> {
+fn extension<'a>(extensions: &mut Elements<'a>) -> Result<(ObjectIdentifier, &'a [u8]), NotDer> {
     let mut extension = extensions.sequence()?;
     let kind = extension.oid()?;
     // Whether it is critical matters to who verifies the path.

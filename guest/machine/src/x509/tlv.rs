@@ -82,7 +82,11 @@ impl<'a> Elements<'a> {
         let (whole, rest) = self.0.split_at_checked(len).ok_or(NotDer)?;
         let tag = *whole.first().ok_or(NotDer)?;
         self.0 = rest;
-        Ok(Element { tag, content, whole })
+        Ok(Element {
+            tag,
+            content,
+            whole,
+        })
     }
 
     /// The next element with its tag and length.

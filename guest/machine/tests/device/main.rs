@@ -1,4 +1,8 @@
 //! The device role against a small HQ of the tests' own, in memory.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may as well stop where it stands"
+)]
 
 mod memory;
 mod mini_hq;
@@ -49,7 +53,11 @@ fn a_restart_keeps_identity_name_and_certificate() {
     rig.settle();
     let before = rig.progress();
     rig.power_on();
-    assert_eq!(rig.progress().state, "Serving", "at once, before any word with HQ");
+    assert_eq!(
+        rig.progress().state,
+        "Serving",
+        "at once, before any word with HQ"
+    );
     rig.wait(Span::from_minutes(2));
     let after = rig.progress();
     assert_eq!((after.device, after.names), (before.device, before.names));
@@ -65,7 +73,11 @@ fn a_failing_write_at_any_moment_loses_nothing() {
         rig.power_on();
         rig.settle();
         assert_eq!(rig.progress().state, "Serving", "write {failing} failed");
-        assert_eq!((rig.hq.enrolments, rig.hq.orders), (1, 1), "write {failing} failed");
+        assert_eq!(
+            (rig.hq.enrolments, rig.hq.orders),
+            (1, 1),
+            "write {failing} failed"
+        );
     }
 }
 
@@ -78,7 +90,11 @@ fn a_power_cut_at_any_write_loses_nothing() {
             rig.power_on();
             rig.settle();
             assert_eq!(rig.progress().state, "Serving", "cut at write {cut}");
-            assert_eq!((rig.hq.enrolments, rig.hq.orders), (1, 1), "cut at write {cut}");
+            assert_eq!(
+                (rig.hq.enrolments, rig.hq.orders),
+                (1, 1),
+                "cut at write {cut}"
+            );
         }
     }
 }
@@ -126,9 +142,16 @@ fn an_answer_to_another_request_is_refused() {
     other.retain(|byte| *byte != b'}');
     other.extend_from_slice(br#","other":1}"#);
     let swapped = rig.hq.answer(endpoint, &other, rig.now);
-    rig.input(Input::Answered { exchange, answer: Answer::Hq(swapped) });
+    rig.input(Input::Answered {
+        exchange,
+        answer: Answer::Hq(swapped),
+    });
     assert_eq!(rig.progress().state, "AwaitingContact");
-    assert!(rig.progress().reason.contains("another request"), "{}", rig.progress().reason);
+    assert!(
+        rig.progress().reason.contains("another request"),
+        "{}",
+        rig.progress().reason
+    );
     rig.settle();
     assert_eq!(rig.progress().state, "Serving");
 }
@@ -140,9 +163,16 @@ fn an_answer_that_hq_did_not_sign_changes_nothing() {
     rig.power_on();
     let (exchange, endpoint, body) = rig.host.submitted.remove(0);
     let forged = stranger.answer(endpoint, &body, rig.now);
-    rig.input(Input::Answered { exchange, answer: Answer::Hq(forged) });
+    rig.input(Input::Answered {
+        exchange,
+        answer: Answer::Hq(forged),
+    });
     assert_eq!(rig.progress().state, "AwaitingContact");
-    assert!(rig.progress().reason.contains("no root"), "{}", rig.progress().reason);
+    assert!(
+        rig.progress().reason.contains("no root"),
+        "{}",
+        rig.progress().reason
+    );
 }
 
 #[test]
@@ -153,7 +183,11 @@ fn a_delegation_of_an_older_epoch_is_refused() {
     rig.settle();
     rig.hq.delegate(1);
     rig.wait(Span::from_hours(30));
-    assert!(rig.progress().reason.contains("epoch 1"), "{}", rig.progress().reason);
+    assert!(
+        rig.progress().reason.contains("epoch 1"),
+        "{}",
+        rig.progress().reason
+    );
     assert_eq!(rig.progress().state, "Serving", "it never stops serving");
 }
 
@@ -187,7 +221,11 @@ fn a_reset_delivers_a_farewell_and_starts_anew() {
     assert_eq!(rig.hq.retired, 1);
     assert_ne!(rig.progress().device, before);
     assert_eq!(rig.progress().state, "Serving");
-    assert_eq!(rig.progress().credential_version, 2, "a version is never used twice");
+    assert_eq!(
+        rig.progress().credential_version,
+        2,
+        "a version is never used twice"
+    );
 }
 
 #[test]
@@ -204,7 +242,11 @@ fn a_box_can_be_reset_before_its_generator_is_ready() {
 
 #[test]
 fn a_farewell_that_hq_puts_off_is_said_again_without_haste_until_it_is_taken() {
-    for kind in [ProblemKind::Unavailable, ProblemKind::WrongType, ProblemKind::BadToken] {
+    for kind in [
+        ProblemKind::Unavailable,
+        ProblemKind::WrongType,
+        ProblemKind::BadToken,
+    ] {
         let mut rig = Rig::new();
         rig.power_on();
         rig.settle();
@@ -212,7 +254,11 @@ fn a_farewell_that_hq_puts_off_is_said_again_without_haste_until_it_is_taken() {
         rig.input(Input::Reset);
         rig.wait(Span::from_days(2));
         // The farewell and the first contact of the box that it became, side by side.
-        assert!(rig.hq.calls < 800, "{kind:?}: {} calls in two days", rig.hq.calls);
+        assert!(
+            rig.hq.calls < 800,
+            "{kind:?}: {} calls in two days",
+            rig.hq.calls
+        );
         assert_eq!(rig.hq.retired, 0);
         rig.hq.refuse = None;
         rig.wait(Span::from_days(2));
@@ -253,8 +299,15 @@ fn a_grant_for_another_key_is_refused() {
     rig.power_on();
     rig.wait(Span::from_minutes(5));
     assert_eq!(rig.progress().state, "Enrolling");
-    assert!(rig.progress().reason.contains("grant"), "{}", rig.progress().reason);
-    assert_eq!(rig.device.state().pending().unwrap().endpoint, Endpoint::Enrol);
+    assert!(
+        rig.progress().reason.contains("grant"),
+        "{}",
+        rig.progress().reason
+    );
+    assert_eq!(
+        rig.device.state().pending().unwrap().endpoint,
+        Endpoint::Enrol
+    );
 }
 
 #[test]
@@ -287,7 +340,10 @@ fn a_credential_that_the_server_cannot_use_gives_way_to_the_one_before() {
     rig.input(Input::Renew);
     rig.settle();
     assert_eq!(rig.progress().credential_version, 2);
-    rig.input(Input::CredentialRefused { version: 2, reason: "no path to a root".into() });
+    rig.input(Input::CredentialRefused {
+        version: 2,
+        reason: "no path to a root".into(),
+    });
     let back = rig.device.credential().unwrap();
     assert_eq!((back.version, &back.chain), (3, &first.chain));
     rig.wait(Span::from_hours(30));
@@ -299,7 +355,10 @@ fn a_late_complaint_about_another_credential_changes_nothing() {
     let mut rig = Rig::new();
     rig.power_on();
     rig.settle();
-    rig.input(Input::CredentialRefused { version: 7, reason: "no path to a root".into() });
+    rig.input(Input::CredentialRefused {
+        version: 7,
+        reason: "no path to a root".into(),
+    });
     assert_eq!(rig.progress().state, "Serving");
     assert_eq!(rig.device.credential().unwrap().version, 1);
 }
@@ -336,7 +395,11 @@ fn a_box_without_entropy_waits_and_says_why() {
     rig.wait(Span::from_hours(1));
     let progress = rig.progress();
     assert_eq!(progress.state, "AwaitingEntropy");
-    assert!(progress.reason.contains("makes none yet"), "{}", progress.reason);
+    assert!(
+        progress.reason.contains("makes none yet"),
+        "{}",
+        progress.reason
+    );
     assert_eq!(rig.hq.enrolments, 0);
     assert!(rig.device.derive("pool").is_err());
     rig.host.entropy = true;
@@ -350,8 +413,16 @@ fn hq_that_is_down_is_tried_again_later_and_later() {
     rig.hq.down = true;
     rig.power_on();
     rig.wait(Span::from_days(1));
-    assert!((20..200).contains(&rig.hq.calls), "{} calls in a day", rig.hq.calls);
-    assert!(rig.progress().reason.contains("Next try"), "{}", rig.progress().reason);
+    assert!(
+        (20..200).contains(&rig.hq.calls),
+        "{} calls in a day",
+        rig.hq.calls
+    );
+    assert!(
+        rig.progress().reason.contains("Next try"),
+        "{}",
+        rig.progress().reason
+    );
     rig.hq.down = false;
     rig.wait(Span::from_hours(3));
     assert_eq!(rig.progress().state, "Serving");
@@ -369,10 +440,19 @@ fn every_refusal_leaves_a_serving_box_serving_with_its_identity() {
         let after = rig.progress();
         assert!(rig.device.credential().is_some(), "{kind:?}");
         assert_eq!(after.device, before.device, "{kind:?}");
-        assert!(rig.hq.calls < 400, "{kind:?}: {} calls in two days", rig.hq.calls);
+        assert!(
+            rig.hq.calls < 400,
+            "{kind:?}: {} calls in two days",
+            rig.hq.calls
+        );
         rig.hq.refuse = None;
         rig.wait(Span::from_days(2));
-        assert_eq!(rig.progress().state, "Serving", "{kind:?}: {}", rig.progress().reason);
+        assert_eq!(
+            rig.progress().state,
+            "Serving",
+            "{kind:?}: {}",
+            rig.progress().reason
+        );
     }
 }
 
@@ -383,11 +463,20 @@ fn every_refusal_during_first_boot_is_overcome_when_it_ends() {
         rig.hq.refuse = Some(kind);
         rig.power_on();
         rig.wait(Span::from_hours(20));
-        assert_eq!(rig.device.credential().map(|pair| pair.version), None, "{kind:?}");
+        assert_eq!(
+            rig.device.credential().map(|pair| pair.version),
+            None,
+            "{kind:?}"
+        );
         assert!(!rig.progress().reason.is_empty());
         rig.hq.refuse = None;
         rig.wait(Span::from_days(2));
-        assert_eq!(rig.progress().state, "Serving", "{kind:?}: {}", rig.progress().reason);
+        assert_eq!(
+            rig.progress().state,
+            "Serving",
+            "{kind:?}: {}",
+            rig.progress().reason
+        );
     }
 }
 
@@ -401,7 +490,10 @@ fn a_damaged_record_is_an_error_that_names_it_and_nothing_is_overwritten() {
     record.truncate(record.len() / 2);
     rig.host.storage = damaged.clone();
     rig.device = Device::new(rig.config.clone()).unwrap();
-    let error = rig.device.advance(&mut rig.host, rig.now, Input::Resumed(9)).unwrap_err();
+    let error = rig
+        .device
+        .advance(&mut rig.host, rig.now, Input::Resumed(9))
+        .unwrap_err();
     assert!(error.to_string().contains("\"device\""), "{error}");
     assert_eq!(rig.host.storage, damaged);
 }
@@ -427,7 +519,9 @@ fn a_member_of_a_later_version_is_ignored() {
     let (typ, payload) = rig.hq.contact(req, &body);
     let payload = payload.with("later", Json::List(vec![Json::Other]));
     let answer = rig.hq.signer.sign(&RustCrypto, typ, &payload).to_bytes();
-    rig.input(Input::Answered { exchange, answer: Answer::Hq(answer) });
+    rig.input(Input::Answered {
+        exchange,
+        answer: Answer::Hq(answer),
+    });
     assert_eq!(rig.progress().state, "Enrolling");
 }
-

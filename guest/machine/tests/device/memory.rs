@@ -71,9 +71,16 @@ impl Host for Memory {
         };
         if self.check_stored {
             let held = |bytes: &Vec<u8>| bytes.windows(body.len()).any(|part| part == body);
-            assert!(self.storage.values().any(held), "{endpoint:?} was sent before it was stored");
+            assert!(
+                self.storage.values().any(held),
+                "{endpoint:?} was sent before it was stored"
+            );
         }
-        if self.submitted.iter().all(|(outstanding, _, _)| *outstanding != id) {
+        if self
+            .submitted
+            .iter()
+            .all(|(outstanding, _, _)| *outstanding != id)
+        {
             self.submitted.push((id, *endpoint, body.clone()));
         }
         Ok(())
@@ -84,7 +91,10 @@ impl Memory {
     pub(crate) fn fault(&mut self, then: impl FnOnce(&mut Self)) -> Result<(), HostError> {
         let number = self.writes;
         self.writes += 1;
-        let error = HostError::Storage { attempted: "write".into(), reason: "full".into() };
+        let error = HostError::Storage {
+            attempted: "write".into(),
+            reason: "full".into(),
+        };
         if self.fail_write == Some(number) || self.cut {
             return Err(error);
         }
@@ -103,4 +113,3 @@ impl Memory {
         }
     }
 }
-

@@ -47,7 +47,10 @@ impl MiniHq {
     pub(crate) fn new(seed: u8) -> Self {
         let root = Secret::new([seed; 32]);
         let keys = vec![Ed25519Public::new(RustCrypto.ed25519_public(&root))];
-        let roots = Roots { hq_id: "hq.example".into(), keys };
+        let roots = Roots {
+            hq_id: "hq.example".into(),
+            keys,
+        };
         let signer = signer(&roots, &root, 1);
         Self {
             roots,
@@ -121,7 +124,9 @@ impl MiniHq {
             detail: "The test says so.".into(),
             retry_after: None,
         };
-        self.signer.sign(&RustCrypto, Typ::Problem, &problem.to_object()).to_bytes()
+        self.signer
+            .sign(&RustCrypto, Typ::Problem, &problem.to_object())
+            .to_bytes()
     }
 
     pub(crate) fn contact(&mut self, req: Digest, body: &[u8]) -> (Typ, Object) {
@@ -146,7 +151,9 @@ impl MiniHq {
         let verified = unverified.verify(&RustCrypto, &key).unwrap();
         let enrol = Enrol::parse(&verified.payload).unwrap();
         let thumbprint = key.thumbprint(&RustCrypto);
-        let shown = enrol.grant.map(|grant| Grant::open(&RustCrypto, &self.roots, &grant).unwrap());
+        let shown = enrol
+            .grant
+            .map(|grant| Grant::open(&RustCrypto, &self.roots, &grant).unwrap());
         let grant = match shown {
             Some(grant) => {
                 self.reinstated += 1;
@@ -154,7 +161,11 @@ impl MiniHq {
             }
             None => {
                 self.enrolments += 1;
-                let id = format!("{}{}", "a".repeat(19), char::from(b'a' + self.enrolments as u8));
+                let id = format!(
+                    "{}{}",
+                    "a".repeat(19),
+                    char::from(b'a' + self.enrolments as u8)
+                );
                 Grant {
                     key: match self.foreign_grant {
                         true => self.roots.keys[0].thumbprint(&RustCrypto),
@@ -196,12 +207,23 @@ impl MiniHq {
         }
         self.retired += 1;
         let sub = DeviceId::parse(&kid).unwrap();
-        (Typ::RetireAnswer, RetireAnswer { sub, req, time: self.clock }.to_object())
+        (
+            Typ::RetireAnswer,
+            RetireAnswer {
+                sub,
+                req,
+                time: self.clock,
+            }
+            .to_object(),
+        )
     }
 
     pub(crate) fn member(&mut self, endpoint: Endpoint, req: Digest, body: &[u8]) -> (Typ, Object) {
         let (key, device) = self.device.clone().unwrap();
-        let verified = Unverified::parse(body).unwrap().verify(&RustCrypto, &key).unwrap();
+        let verified = Unverified::parse(body)
+            .unwrap()
+            .verify(&RustCrypto, &key)
+            .unwrap();
         let payload = verified.payload;
         let binding = Binding {
             sub: device,
@@ -218,13 +240,17 @@ impl MiniHq {
                     self.orders += 1;
                     self.order = Some((csr, 1));
                 }
-                let answer = OrderAnswer { binding, reason: String::new() };
+                let answer = OrderAnswer {
+                    binding,
+                    reason: String::new(),
+                };
                 (Typ::OrderAnswer, answer.to_object())
             }
             Endpoint::Address => {
                 self.seen.push("address");
                 let address = Address::parse(&payload).unwrap();
-                self.addresses.extend(address.addresses.iter().map(ToString::to_string));
+                self.addresses
+                    .extend(address.addresses.iter().map(ToString::to_string));
                 (Typ::AddressAnswer, AddressAnswer { binding }.to_object())
             }
             Endpoint::Contact | Endpoint::Enrol | Endpoint::Poll | Endpoint::Retire => {
@@ -232,10 +258,19 @@ impl MiniHq {
                 let poll = Poll::parse(&payload).unwrap();
                 self.trouble = poll.trouble.or(self.trouble.take());
                 let (status, retry_after) = self.status(poll.serving);
-                let binding = Binding { retry_after, ..binding };
+                let binding = Binding {
+                    retry_after,
+                    ..binding
+                };
                 let commands = self.command.take().into_iter().collect();
                 let (window, reason) = (None, String::new());
-                let answer = PollAnswer { binding, status, window, reason, commands };
+                let answer = PollAnswer {
+                    binding,
+                    status,
+                    window,
+                    reason,
+                    commands,
+                };
                 (Typ::PollAnswer, answer.to_object())
             }
         }
@@ -254,9 +289,15 @@ impl MiniHq {
                     return (OrderStatus::Idle, Span::from_hours(12));
                 }
                 let start = self.clock + Span::from_days(30);
-                let window = Window { start, end: start + Span::from_days(2) };
+                let window = Window {
+                    start,
+                    end: start + Span::from_days(2),
+                };
                 self.order = None;
-                let issued = Issued { chain: vec![der], window };
+                let issued = Issued {
+                    chain: vec![der],
+                    window,
+                };
                 (OrderStatus::Issued(issued), Span::from_hours(12))
             }
         }
@@ -294,4 +335,3 @@ fn issue(csr: &[u8], now: Timestamp) -> Vec<u8> {
     let issuer = rcgen::Issuer::new(rcgen::CertificateParams::default(), key);
     request.signed_by(&issuer).unwrap().der().to_vec()
 }
-

@@ -46,7 +46,10 @@ impl Rig {
         Self {
             device: Device::new(config.clone()).unwrap(),
             config,
-            host: Memory { entropy: true, ..Memory::default() },
+            host: Memory {
+                entropy: true,
+                ..Memory::default()
+            },
             hq,
             now,
             trust: ClockTrust::Trusted,
@@ -106,7 +109,11 @@ impl Rig {
     }
 
     pub(crate) fn states_after_serving(&self) -> &[&'static str] {
-        let first = self.states.iter().position(|state| *state == "Serving").unwrap();
+        let first = self
+            .states
+            .iter()
+            .position(|state| *state == "Serving")
+            .unwrap();
         &self.states[first..]
     }
 

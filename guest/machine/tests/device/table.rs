@@ -113,7 +113,9 @@ fn benches() -> Vec<(&'static str, Rig)> {
 /// Every kind of event. Answers are what HQ gives to the request that is outstanding.
 fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
     let pending = rig.device.state().pending().cloned();
-    let outstanding = pending.as_ref().map_or(ExchangeId::new(999), |pending| pending.exchange);
+    let outstanding = pending
+        .as_ref()
+        .map_or(ExchangeId::new(999), |pending| pending.exchange);
     let failure = |exchange| Event::Failed {
         exchange,
         failure: Failure {
@@ -122,16 +124,25 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
             retry_after: None,
         },
     };
-    let mut host = super::memory::Memory { entropy: true, ..Default::default() };
+    let mut host = super::memory::Memory {
+        entropy: true,
+        ..Default::default()
+    };
     let source = host.sources().remove(0);
-    let sample = |outcome| Event::Sampled { source: source.clone(), outcome };
+    let sample = |outcome| Event::Sampled {
+        source: source.clone(),
+        outcome,
+    };
     let mut events = vec![
         ("Resumed", Event::Resumed(Box::default())),
         ("Sampled", sample(host.sample(source.id, 64))),
         ("Sampled: not ready", sample(Err(SampleError::NotReady))),
         ("NoiseDrawn", Event::NoiseDrawn(vec![1; 32])),
         ("TimerExpired", Event::TimerExpired),
-        ("AddressesReported", Event::AddressesReported(vec!["10.0.0.9".parse().unwrap()])),
+        (
+            "AddressesReported",
+            Event::AddressesReported(vec!["10.0.0.9".parse().unwrap()]),
+        ),
         ("ResetRequested", Event::ResetRequested),
         ("RenewRequested", Event::RenewRequested),
         ("CredentialRefused", refusal(1)),
@@ -142,19 +153,28 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
     if let Some(pending) = pending {
         let mut hq = rig.hq.clone();
         let answer = hq.answer(pending.endpoint, &pending.body, rig.now);
-        events.push(("Answered", rig.device.open(rig.now, outstanding, Answer::Hq(answer))));
+        events.push((
+            "Answered",
+            rig.device.open(rig.now, outstanding, Answer::Hq(answer)),
+        ));
         for (label, kind) in PROBLEMS {
             let mut hq = rig.hq.clone();
             hq.refuse = Some(kind);
             let answer = hq.answer(pending.endpoint, &pending.body, rig.now);
-            events.push((label, rig.device.open(rig.now, outstanding, Answer::Hq(answer))));
+            events.push((
+                label,
+                rig.device.open(rig.now, outstanding, Answer::Hq(answer)),
+            ));
         }
     }
     events
 }
 
 fn refusal(version: u64) -> Event {
-    Event::CredentialRefused { version, reason: "no path".into() }
+    Event::CredentialRefused {
+        version,
+        reason: "no path".into(),
+    }
 }
 
 fn describe(effect: &Effect) -> String {
@@ -183,8 +203,10 @@ const PROBLEMS: [(&str, ProblemKind); 7] = [
 /// The states that the benches must cover, all of them.
 #[test]
 fn the_benches_cover_every_state() {
-    let covered: BTreeSet<_> =
-        benches().iter().map(|(_, rig)| rig.device.state().name()).collect();
+    let covered: BTreeSet<_> = benches()
+        .iter()
+        .map(|(_, rig)| rig.device.state().name())
+        .collect();
     let all = |state: &State| match state {
         State::Loading(_)
         | State::AwaitingContact(_)
