@@ -64,6 +64,7 @@ async fn hq_killed_at_any_step_of_its_worker_goes_on_from_the_stored_row() -> an
         let mut world = World::prepare(&WorldOptions::Pebble { life: 90 * 86_400 }, |_| {}).await?;
         let mut boxes = 0;
         let mut crashed = BTreeMap::new();
+        let mut late = Vec::new();
         // An issuance takes a dozen operations; the steps are spread over all of them.
         for (index, step) in STEPS.into_iter().enumerate() {
             for number in (1 + index % 3..=12).step_by(3) {
@@ -77,13 +78,24 @@ async fn hq_killed_at_any_step_of_its_worker_goes_on_from_the_stored_row() -> an
                 world.hq.kill();
                 world.hq.clear_environment();
                 world.hq.start().await?;
-                one.on_https(TO_HTTPS)
-                    .await
-                    .with_context(|| format!("after {step}:{number}"))?;
+                // HQ is its own DNS: where it died while the CA looked, the order failed, and the next
+                // one begins after a minute.
+                if one.on_https(AT_ONCE).await.is_err() {
+                    late.push((format!("{step}:{number}"), one));
+                }
                 world.hq.stop()?;
             }
         }
-        println!("crashes by step: {crashed:?}");
+        println!(
+            "crashes by step: {crashed:?}; {} boxes come later",
+            late.len()
+        );
+        world.hq.start().await?;
+        for (plan, one) in &late {
+            one.on_https(Duration::from_secs(150))
+                .await
+                .with_context(|| format!("after {plan}"))?;
+        }
         for step in STEPS {
             ensure!(
                 crashed.get(step) >= Some(&3),
@@ -172,6 +184,7 @@ async fn power_on(world: &World, number: usize) -> anyhow::Result<BoxInside> {
 
 const BOXES: usize = 30;
 const KILLS: usize = 20;
+const AT_ONCE: Duration = Duration::from_secs(6);
 const PLAN: &str = "OTSCERT_DANGER_CRASH_AT";
 const STEPS: [&str; 5] = [
     "lease",

@@ -303,5 +303,8 @@ fn accounts_that_become_known_later_are_admitted_at_every_name() {
         account_uri: Some("has a space".to_owned()),
     };
     assert!(zone.set_issuers(&[bad]).is_err());
-    assert!(admitted("a.z.example").contains("later.example"), "the zone is as it was");
+    assert!(
+        admitted("a.z.example").contains("later.example"),
+        "the zone is as it was"
+    );
 }
