@@ -9,7 +9,7 @@ use otscert_machine::time::Span;
 use otscert_machine::types::{CertName, Digest};
 use otscert_machine::wire::message::OrderStatus;
 use otscert_machine::wire::problem::ProblemKind;
-use otscert_machine::x509::csr;
+use otscert_machine::x509::{Chain, csr};
 
 use super::client::{Client, Said, refused};
 use super::world::{CRYPTO, World, seed};
@@ -47,6 +47,30 @@ fn a_box_enrols_orders_and_gets_its_certificate() {
     assert_eq!(summary.state, "Issued");
     assert!(summary.not_after.is_some());
     assert!(summary.wake_at.is_some(), "the window is read again");
+}
+
+#[test]
+fn the_history_names_a_certificate_by_its_serial_number() {
+    let mut world = World::new();
+    Client::enrolled(&mut world, 1).obtain(&mut world);
+    let issued = world
+        .notes
+        .iter()
+        .find(|note| note.kind == NoteKind::Issued)
+        .unwrap();
+    let chain = world.ca.orders[0].chain.clone();
+    let chain = Chain::read(chain).unwrap();
+    let serial: String = chain
+        .leaf()
+        .serial
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert!(
+        issued.text.contains(&format!("serial number {serial},")),
+        "{}",
+        issued.text
+    );
 }
 
 #[test]

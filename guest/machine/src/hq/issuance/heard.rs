@@ -274,7 +274,8 @@ impl Line {
         desk.note(
             kind,
             alloc::format!(
-                "by {issuer}, valid until {not_after}, order {}",
+                "by {issuer}, serial number {}, valid until {not_after}, order {}",
+                hex(&chain.leaf().serial),
                 order.order
             ),
         );
@@ -463,6 +464,14 @@ pub(super) fn resting(desk: &Desk<'_>, state: Issuance, span: Span, why: String)
         tries,
         wait: Wait::Pause { until, why },
     })
+}
+
+/// As CAs and their logs print a serial number.
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// The CA's reason, else ours.
