@@ -135,9 +135,11 @@ impl Client {
         let addresses: Vec<IpAddr> = answer
             .answers
             .iter()
-            .filter_map(|record| match &record.data {
-                RData::A(address) => Some(IpAddr::V4(address.0)),
-                _ => None,
+            .filter_map(|record| {
+                let RData::A(address) = &record.data else {
+                    return None;
+                };
+                Some(IpAddr::V4(address.0))
             })
             .collect();
         let code = answer.metadata.response_code;
@@ -245,14 +247,12 @@ impl Leaf {
             .find_map(|name| name.as_str().ok());
         let millis = |seconds: i64| u64::try_from(seconds).unwrap_or(0) * 1000;
         let names = certificate.subject_alternative_name()?.map(|names| {
-            let dns = names
-                .value
-                .general_names
-                .iter()
-                .filter_map(|name| match name {
-                    GeneralName::DNSName(name) => Some((*name).to_owned()),
-                    _ => None,
-                });
+            let dns = names.value.general_names.iter().filter_map(|name| {
+                let GeneralName::DNSName(name) = name else {
+                    return None;
+                };
+                Some((*name).to_owned())
+            });
             dns.collect()
         });
         Ok(Self {

@@ -26,10 +26,8 @@ fn the_component_imports_the_contract_and_nothing_else() -> anyhow::Result<()> {
         };
         let functions = instance
             .exports(&engine)
-            .filter_map(|(name, item)| match item.ty {
-                ComponentItem::ComponentFunc(_) => Some(name.to_owned()),
-                _ => None,
-            });
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+            .map(|(name, _)| name.to_owned());
         let mut functions: Vec<_> = functions.collect();
         functions.sort();
         imports.insert(name.to_owned(), functions);

@@ -51,8 +51,11 @@ async fn thirty_boxes_reach_https_through_twenty_kills_of_hq() -> anyhow::Result
             leaves.len()
         );
         let books = Books::read(&world)?;
-        println!("{kills} kills of HQ: {books:?}");
-        books.check(BOXES, kills)
+        let orphans = books
+            .check(BOXES, kills)
+            .with_context(|| format!("{kills} kills"))?;
+        println!("{kills} kills of HQ left {orphans} orders pending: {books:?}");
+        Ok(())
     })
     .await
 }
@@ -103,8 +106,9 @@ async fn hq_killed_at_any_step_of_its_worker_goes_on_from_the_stored_row() -> an
             );
         }
         let books = Books::read(&world)?;
-        println!("{books:?}");
-        books.check(boxes, crashed.values().sum())
+        let orphans = books.check(boxes, crashed.values().sum())?;
+        println!("{orphans} orders stayed pending: {books:?}");
+        Ok(())
     })
     .await
 }
@@ -141,7 +145,8 @@ impl Books {
         })
     }
 
-    fn check(&self, boxes: usize, kills: usize) -> anyhow::Result<()> {
+    /// Returns how many orders stayed pending.
+    fn check(&self, boxes: usize, kills: usize) -> anyhow::Result<usize> {
         ensure!(self.issued == boxes, "{boxes} boxes: {self:?}");
         ensure!(self.finalised == boxes, "{boxes} boxes: {self:?}");
         ensure!(self.finalised_orders == boxes, "{boxes} boxes: {self:?}");
@@ -151,9 +156,8 @@ impl Books {
             .orders
             .checked_sub(over)
             .context("more orders ended than were made")?;
-        println!("{orphans} orders stayed pending, after {kills} kills");
         ensure!(orphans <= kills, "{orphans} orphans by {kills} kills");
-        Ok(())
+        Ok(orphans)
     }
 }
 

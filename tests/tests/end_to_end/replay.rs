@@ -259,7 +259,11 @@ async fn settled(store: &StoreView) -> anyhow::Result<Snapshot> {
 }
 
 async fn new_box(poster: &Poster, number: u64) -> anyhow::Result<NativeBox> {
-    let model = if number % 2 == 0 { "router" } else { "camera" };
+    let model = if number.is_multiple_of(2) {
+        "router"
+    } else {
+        "camera"
+    };
     let mut one = NativeBox::new(poster, model, 1000 + number)?;
     one.advance(Input::Addresses(vec!["127.0.0.1".parse()?]))?;
     one.reach(1, TO_HTTPS).await?;

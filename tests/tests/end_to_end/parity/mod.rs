@@ -121,12 +121,12 @@ fn the_scenario_goes_from_power_on_to_the_end_of_the_name() -> anyhow::Result<()
             script.versions
         );
         ensure!(
-            script.problems.contains(&"stale-request".to_owned()),
+            script.problems.contains("stale-request"),
             "{:?}",
             script.problems
         );
         ensure!(
-            script.problems.contains(&"malformed".to_owned()),
+            script.problems.contains("malformed"),
             "{:?}",
             script.problems
         );
