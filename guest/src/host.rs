@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use otscert_machine::entropy::{SampleError, Source, SourceId};
-use otscert_machine::host::{Host, HostError};
+use otscert_machine::host::{Host, HostError, HostFailure};
 use otscert_machine::peer::Request;
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::ExchangeId;
@@ -67,7 +67,7 @@ impl Host for Imports {
                 network::Error::TooLarge => "it is larger than 64 KiB".into(),
                 network::Error::Other(reason) => reason,
             };
-            HostError::Network { reason }
+            HostFailure::Network { reason }.into()
         })
     }
 }
@@ -80,8 +80,9 @@ fn storage_error(what: &str, key: &str, error: storage::Error) -> HostError {
         storage::Error::TooLarge => "the value is larger than 256 KiB".into(),
         storage::Error::Other(reason) => reason,
     };
-    HostError::Storage {
-        attempted: format!("{what} {key:?}"),
+    HostFailure::Storage {
+        attempted: format!("{what} \"{key}\""),
         reason,
     }
+    .into()
 }

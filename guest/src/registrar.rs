@@ -1,9 +1,9 @@
 //! The exported `registrar`: every decision HQ takes about a device.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 
-use otscert_machine::host::HostError;
+use otscert_machine::host::HostFailure;
 use otscert_machine::hq::config::{Admission, Ca, Config, ConfigError, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
 use otscert_machine::hq::event::{Load, Note, Summary};
@@ -23,7 +23,8 @@ static CONFIG: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
 
 impl wit::Guest for Component {
     fn open(config: wit::Config) -> Result<(), wit::Error> {
-        let config = parse_config(config).map_err(|error| wit::Error::BadConfig(chain(&error)))?;
+        let config =
+            parse_config(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
         *CONFIG.lock() = Some(config);
         Ok(())
     }
@@ -161,26 +162,17 @@ fn write_note(note: Note) -> wit::Note {
 }
 
 fn write_error(error: &AdvanceError) -> wit::Error {
-    let text = chain(error);
+    let text = error.to_string();
     match error {
-        AdvanceError::Record { .. } => wit::Error::Record(text),
-        AdvanceError::Host(HostError::Storage { .. }) => wit::Error::Storage(text),
-        AdvanceError::Host(HostError::Entropy { .. }) => wit::Error::Entropy(text),
-        AdvanceError::Host(HostError::Network { .. })
-        | AdvanceError::Subject(_)
+        AdvanceError::Record { source, .. } => wit::Error::Record(format!("{text}: {source}")),
+        AdvanceError::Host(error) => match error.failure() {
+            HostFailure::Storage { .. } => wit::Error::Storage(text),
+            HostFailure::Entropy { .. } => wit::Error::Entropy(text),
+            HostFailure::Network { .. } => wit::Error::Other(text),
+        },
+        AdvanceError::Subject(_)
         | AdvanceError::NoSuchSubject(_)
         | AdvanceError::Clock
         | AdvanceError::Reads => wit::Error::Other(text),
     }
-}
-
-/// An error and its causes, for people.
-fn chain(error: &dyn core::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -2,6 +2,7 @@
 //! it over WIT; native tests and the simulator implement it in memory. Only the drivers call it,
 //! never `step`.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -61,9 +62,14 @@ pub trait Host {
     ) -> Result<(), HostError>;
 }
 
-/// Why an import failed.
+/// Why an import failed. One pointer: it goes upwards through results that hold little else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HostError {
+#[error(transparent)]
+pub struct HostError(Box<HostFailure>);
+
+/// What [`HostError`] holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostFailure {
     /// Storage: what was attempted, and what the host said.
     #[error("storage could not {attempted}: {reason}")]
     Storage {
@@ -84,4 +90,18 @@ pub enum HostError {
         /// What the host said.
         reason: String,
     },
+}
+
+impl HostError {
+    /// What failed.
+    #[must_use]
+    pub fn failure(&self) -> &HostFailure {
+        &self.0
+    }
+}
+
+impl From<HostFailure> for HostError {
+    fn from(failure: HostFailure) -> Self {
+        Self(Box::new(failure))
+    }
 }

@@ -72,6 +72,11 @@ impl<K: Ord, V> SmallMap<K, V> {
         self.place(key).is_ok()
     }
 
+    /// The entries, by key.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
     /// The values, by key.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
@@ -125,6 +130,7 @@ mod tests {
                     few.remove(&key);
                     tree.remove(&key);
                 }
+                prop_assert!(few.iter().eq(tree.iter()));
                 prop_assert!(few.values().eq(tree.values()));
                 prop_assert_eq!(few.get(&key), tree.get(&key));
                 prop_assert_eq!(few.contains_key(&key), tree.contains_key(&key));

@@ -1,23 +1,28 @@
 //! A type per kind of id and unit. Each is parsed once, at the edge, and then true.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::Crypto;
 use crate::wire::base64url;
 
-/// Why some text or bytes are not what they should be.
+/// Why some text or bytes are not what they should be. One pointer: it goes upwards through many
+/// results that hold little else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be {expected}, got {got}")]
-pub struct Malformed {
+#[error("{} must be {}, got {}", .0.what, .0.expected, .0.got)]
+pub struct Malformed(Box<Details>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Details {
     /// The thing.
-    pub what: &'static str,
+    what: &'static str,
     /// What it should look like.
-    pub expected: &'static str,
+    expected: &'static str,
     /// What was there, cut short.
-    pub got: String,
+    got: String,
 }
 
 impl Malformed {
@@ -32,11 +37,25 @@ impl Malformed {
     fn cut(what: &'static str, expected: &'static str, got: &dyn fmt::Display) -> Self {
         let shown = got.to_string();
         let got = shown.chars().filter(|c| !c.is_control()).take(48).collect();
-        Self {
+        Self(Box::new(Details {
             what,
             expected,
             got,
+        }))
+    }
+}
+
+/// Text in quotes and without control characters, for people: whoever sent it must not write the
+/// logs. (`{:?}` would do, and brings tables of all of Unicode into the component.)
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for c in self.0.chars().filter(|c| !c.is_control()) {
+            f.write_char(c)?;
         }
+        f.write_str("\"")
     }
 }
 

@@ -87,7 +87,7 @@ fn event(
     }
     .unwrap_or(ExchangeId::new(1));
     match choices.below(16) {
-        0 => Event::Resumed(records.clone()),
+        0 => Event::Resumed(Box::new(records.clone())),
         1 => {
             let source = memory.sources().remove(0);
             let outcome = memory.sample(source.id, 64);

@@ -80,7 +80,7 @@ pub enum DriveError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// A stored record is damaged.
-    #[error("record {key:?}: {source}")]
+    #[error("record \"{key}\": {source}")]
     Record {
         /// Its key.
         key: &'static str,

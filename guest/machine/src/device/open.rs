@@ -9,7 +9,7 @@ use super::records::Pending;
 use super::state::State;
 use crate::peer::{Answer, Endpoint, Failure, FailureKind};
 use crate::time::{Moment, Timestamp};
-use crate::types::{Digest, ExchangeId};
+use crate::types::{Digest, ExchangeId, Quoted};
 use crate::wire::json::{JsonError, Object};
 use crate::wire::jws::{JwsError, Typ, Unverified};
 use crate::wire::message::{
@@ -34,7 +34,7 @@ enum AnswerError {
     #[error("it answers another request than the one that is outstanding")]
     OtherRequest,
     /// An answer for somebody else.
-    #[error("it is for {got:?}, this box is {expected:?}")]
+    #[error("it is for {}, this box is {}", Quoted(.got), Quoted(.expected))]
     OtherDevice {
         /// This box, in that exchange.
         expected: String,

@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::crypto::{Crypto, Secret};
 use crate::map::sort_few;
-use crate::types::{CertName, DnsName, Ed25519Public, NameMode, ShortText};
+use crate::types::{CertName, DnsName, Ed25519Public, NameMode, Quoted, ShortText};
 use crate::wire::json::Object;
 use crate::wire::trust::{HqSigner, Roots};
 use crate::x509::MAX_NAMES;
@@ -141,8 +141,8 @@ impl Config {
             ShortText::parse("CA name", &ca.name).map_err(wrong("cas"))?;
             if raw.cas[..index].iter().any(|other| other.name == ca.name) {
                 return Err(wrong("cas")(alloc::format!(
-                    "two CAs are called {:?}",
-                    ca.name
+                    "two CAs are called {}",
+                    Quoted(&ca.name)
                 )));
             }
         }
@@ -155,8 +155,8 @@ impl Config {
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(wrong("models")(alloc::format!(
-                    "{:?} stands twice",
-                    model.name
+                    "{} stands twice",
+                    Quoted(&model.name)
                 )));
             }
         }
@@ -227,8 +227,9 @@ fn checked_model(raw: &RawModel, cas: &[Ca]) -> Result<Model, ConfigError> {
         None => 0,
         Some(name) => cas.iter().position(|ca| ca.name == *name).ok_or_else(|| {
             wrong("models")(alloc::format!(
-                "{:?} wants the CA {name:?}, which is not there",
-                raw.name
+                "{} wants the CA {}, which is not there",
+                Quoted(&raw.name),
+                Quoted(name)
             ))
         })?,
     };

@@ -18,11 +18,11 @@ use super::seal::Sealed;
 use super::step::{MAX_READS, MAX_ROUNDS, reads, step};
 use crate::crypto::{Crypto, Secret};
 use crate::entropy::{Generator, SourceKind};
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, HostFailure};
 use crate::peer::{Answer, Endpoint};
 use crate::record::RecordError;
 use crate::time::{ClockTrust, Moment};
-use crate::types::{ExchangeId, Malformed};
+use crate::types::{ExchangeId, Malformed, Quoted};
 
 /// A fact for the role, as the host has it.
 #[derive(Clone, Debug)]
@@ -312,11 +312,11 @@ fn draw(crypto: &dyn Crypto, host: &mut dyn Host) -> Result<Generator, AdvanceEr
                 enough |= sample.len() >= SEED as usize;
                 samples.push(sample);
             }
-            Err(error) => trouble = alloc::format!("source {:?}: {error}", source.label),
+            Err(error) => trouble = alloc::format!("source {}: {error}", Quoted(&source.label)),
         }
     }
     if !enough {
-        return Err(HostError::Entropy { reason: trouble }.into());
+        return Err(HostError::from(HostFailure::Entropy { reason: trouble }).into());
     }
     let parts: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
     let seed: Secret<32> = crypto.hkdf_extract(b"otscert hq call v1", &parts);

@@ -39,7 +39,7 @@ pub enum Event {
     /// A message came whose syntax, signature and signer are right.
     Received(Box<Received>),
     /// Something came that no rule has to look at.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A CA or the zone answered an exchange.
     Answered {
         /// Whose exchange.

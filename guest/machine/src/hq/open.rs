@@ -57,7 +57,7 @@ impl Envelope {
     /// # Errors
     ///
     /// If it is no message of this protocol, of another type, or for another HQ.
-    pub fn parse(config: &Config, endpoint: Endpoint, body: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(config: &Config, endpoint: Endpoint, body: &[u8]) -> Result<Self, Box<Refusal>> {
         let digest = Digest::of(config.crypto, body);
         let nobody = |kind, detail: String| refusal("", digest, kind, detail);
         if body.len() > MAX_MESSAGE {
@@ -136,7 +136,7 @@ impl Envelope {
         opening: &Opening<'_>,
         bundle: &Bundle,
         random: &mut Generator,
-    ) -> Result<Message, Refusal> {
+    ) -> Result<Message, Box<Refusal>> {
         let Opening { config, now } = *opening;
         let digest = self.digest;
         match self.content {
@@ -272,7 +272,7 @@ fn grant_of(config: &Config, grant: &Object, key: &Ed25519Public) -> Result<Gran
     }
 }
 
-fn for_this_hq(config: &Config, digest: Digest, sub: &str, aud: &str) -> Result<(), Refusal> {
+fn for_this_hq(config: &Config, digest: Digest, sub: &str, aud: &str) -> Result<(), Box<Refusal>> {
     if aud == config.roots.hq_id {
         return Ok(());
     }
@@ -291,11 +291,11 @@ const fn typ_of(endpoint: Endpoint) -> Option<Typ> {
     }
 }
 
-fn refusal(sub: &str, digest: Digest, kind: ProblemKind, detail: String) -> Refusal {
-    Refusal {
+fn refusal(sub: &str, digest: Digest, kind: ProblemKind, detail: String) -> Box<Refusal> {
+    Box::new(Refusal {
         sub: sub.to_string(),
         digest,
         kind,
         detail,
-    }
+    })
 }

@@ -1,14 +1,14 @@
 //! JSON (RFC 8259), strictly: one object, no duplicate members, bounded depth, numbers that are
 //! unsigned integers.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::types::Malformed;
+use crate::map::SmallMap;
+use crate::types::{Malformed, Quoted};
 
 /// A JSON value as far as the protocol uses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Json {
 
 /// A JSON object without duplicate members. Unknown members are kept and ignored: boxes live long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Object(BTreeMap<String, Json>);
+pub struct Object(SmallMap<String, Json>);
 
 /// Why some bytes are not an object that the protocol understands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,13 +36,13 @@ pub enum JsonError {
     #[error("not a JSON object: {0}")]
     Syntax(String),
     /// A member stands twice in one object.
-    #[error("member {0:?} stands twice")]
+    #[error("member {} stands twice", Quoted(.0))]
     DuplicateMember(String),
     /// A member that must be there is not.
-    #[error("member {0:?} is missing")]
+    #[error("member \"{0}\" is missing")]
     Missing(&'static str),
     /// A member is there and is not what it must be.
-    #[error("member {member:?}: {source}")]
+    #[error("member \"{member}\": {source}")]
     Member {
         /// Its name.
         member: &'static str,
@@ -374,11 +374,14 @@ impl<'de> Visitor<'de> for Seed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-        let mut object = BTreeMap::new();
+        let mut object = SmallMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(Self {
                 depth: self.depth + 1,
             })?;
+            if object.len() == MAX_MEMBERS {
+                return Err(A::Error::custom("an object has too many members"));
+            }
             if object.contains_key(&name) {
                 return Err(A::Error::custom(alloc::format!("{DUPLICATE}{name}\u{0}")));
             }
@@ -435,6 +438,8 @@ fn write_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Most members of one object; the protocol's own have at most 16, and boxes live long.
+const MAX_MEMBERS: usize = 256;
 /// Deepest nesting of a message; the protocol's own messages need five.
 const MAX_DEPTH: usize = 8;
 
@@ -492,6 +497,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_object_with_too_many_members_is_refused() {
+        let members = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| alloc::format!("\"{n}\":0")).collect();
+            alloc::format!("{{{}}}", members.join(","))
+        };
+        assert!(Object::parse(members(MAX_MEMBERS).as_bytes()).is_ok());
+        let error = Object::parse(members(MAX_MEMBERS + 1).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("too many members"), "{error}");
+    }
+
+    fn object(members: std::collections::BTreeMap<String, Json>) -> Object {
+        members
+            .into_iter()
+            .fold(Object::default(), |object, (name, value)| {
+                object.with(&name, value)
+            })
+    }
+
     fn json() -> impl Strategy<Value = Json> {
         let leaf = prop_oneof![
             any::<u64>().prop_map(Json::Number),
@@ -501,7 +525,7 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Json::List),
                 prop::collection::btree_map(any::<String>(), inner, 0..4)
-                    .prop_map(|map| Json::Object(Object(map))),
+                    .prop_map(|map| Json::Object(object(map))),
             ]
         })
     }
@@ -511,7 +535,7 @@ mod tests {
         fn what_is_written_reads_as_it_was(
             map in prop::collection::btree_map(any::<String>(), json(), 0..4)
         ) {
-            let object = Object(map);
+            let object = object(map);
             prop_assert_eq!(Object::parse(&object.to_bytes()), Ok(object));
         }
 

@@ -103,7 +103,7 @@ pub enum JwsError {
     #[error("an unprotected header is not accepted")]
     UnprotectedHeader,
     /// `crit` or `b64`: no extension is understood (RFC 7515 section 4.1.11, RFC 7797).
-    #[error("header member {0:?} is not understood")]
+    #[error("header member \"{0}\" is not understood")]
     UnknownCritical(&'static str),
     /// Another version of the protocol.
     #[error("protocol version {got} is not understood, only {VERSION}")]

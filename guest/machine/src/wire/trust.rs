@@ -7,7 +7,7 @@ use super::json::{JsonError, Object};
 use super::jws::{self, Header, JwsError, Signer, Typ, Unverified, Verified};
 use crate::crypto::{Crypto, Secret};
 use crate::time::Timestamp;
-use crate::types::{CertName, DeviceId, Ed25519Public, Malformed, NameMode, Thumbprint};
+use crate::types::{CertName, DeviceId, Ed25519Public, Malformed, NameMode, Quoted, Thumbprint};
 
 /// A root's word that a key signs for HQ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub enum TrustError {
     #[error("the message names another key than its delegation")]
     OtherKey,
     /// The message is for, or from, another HQ.
-    #[error("the message is of HQ {got:?}, this one is {expected:?}")]
+    #[error("the message is of HQ {}, this one is {}", Quoted(.got), Quoted(.expected))]
     OtherHq {
         /// This HQ's id.
         expected: String,

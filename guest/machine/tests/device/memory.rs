@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::Crypto;
 use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
-use otscert_machine::host::{Host, HostError};
+use otscert_machine::host::{Host, HostError, HostFailure};
 use otscert_machine::peer::{Endpoint, Request};
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::ExchangeId;
@@ -91,10 +91,10 @@ impl Memory {
     pub(crate) fn fault(&mut self, then: impl FnOnce(&mut Self)) -> Result<(), HostError> {
         let number = self.writes;
         self.writes += 1;
-        let error = HostError::Storage {
+        let error = HostError::from(HostFailure::Storage {
             attempted: "write".into(),
             reason: "full".into(),
-        };
+        });
         if self.fail_write == Some(number) || self.cut {
             return Err(error);
         }
