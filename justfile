@@ -41,7 +41,7 @@ shell-check:
 
 # Lints all Rust code, warnings denied
 clippy: component
-    cargo clippy --locked --workspace --all-targets -- -D warnings -D clippy::iter_over_hash_type
+    cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Builds the API documentation, warnings denied
 doc: component

@@ -74,6 +74,7 @@ party lan 198.51.100.99/24 192.168.77.2/24
 
 zone() { # folder origin records
   mkdir -p "$work/$1"
+  # shellcheck disable=SC2016 # $TTL is the zone file's own
   printf '$TTL 60\n@ SOA ns.invalid. hostmaster.invalid. 1 60 60 3600 60\n%s\n' "$3" > "$work/$1/$2.zone"
 }
 knot() { # namespace address zones...
@@ -93,6 +94,7 @@ example.net. NS ns.parent.
 example.com. NS ns.parent.
 ns.parent. A 198.51.100.2'
 # The records of step 3, cut out of the document; of each zone its own.
+# shellcheck disable=SC2016 # the marks of a code block, not a command
 records=$(sed -n '/^### 3\. Delegate/,/^###/{/^```text/,/^```/{/^```/!p}}' docs/OPERATIONS.md)
 [ -n "$records" ] || { say "step 3 of docs/OPERATIONS.md has no records" >&2; exit 1; }
 zone parent example.net "@ NS ns.parent.
