@@ -148,5 +148,5 @@ fn redact(payload: Object) -> Object {
 }
 
 fn text(object: &Object) -> String {
-    String::from_utf8_lossy(&object.to_bytes()).into_owned()
+    String::from_utf8(object.to_bytes()).unwrap_or_default()
 }

@@ -3,9 +3,10 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use crate::map::SmallMap;
 use crate::types::{Malformed, Quoted};
@@ -59,13 +60,22 @@ impl Object {
     /// If they are not one JSON object without duplicate members, at most 8 levels deep.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let value = Seed { depth: 0 }.deserialize(&mut reader).map_err(syntax)?;
-        reader.end().map_err(syntax)?;
-        match value {
-            Json::Object(object) => Ok(object),
-            Json::Other | Json::Number(_) | Json::Text(_) | Json::List(_) => {
+        let fault = Cell::new(None);
+        let top = Seed {
+            depth: 0,
+            fault: &fault,
+        };
+        let read = top.deserialize(&mut reader);
+        let read = read.and_then(|value| reader.end().map(|()| value));
+        if let Some(fault) = fault.take() {
+            return Err(fault);
+        }
+        match read {
+            Ok(Json::Object(object)) => Ok(object),
+            Ok(Json::Other | Json::Number(_) | Json::Text(_) | Json::List(_)) => {
                 Err(JsonError::Syntax("the top level is no object".to_string()))
             }
+            Err(error) => Err(JsonError::Syntax(error.to_string())),
         }
     }
 
@@ -303,36 +313,40 @@ fn wrong(member: &'static str, expected: &'static str) -> JsonError {
     }
 }
 
-/// Carries the name of a duplicate member through serde's error, which has only text.
-const DUPLICATE: &str = "duplicate member ";
+/// Reads a value. What is wrong with it beyond its syntax is noted beside: serde's errors have only
+/// text. After that, whatever is returned, the reader finds itself in the middle of something and
+/// stops.
+struct Seed<'a> {
+    depth: usize,
+    fault: &'a Cell<Option<JsonError>>,
+}
 
-fn syntax(error: serde_json::Error) -> JsonError {
-    let text = error.to_string();
-    match text.strip_prefix(DUPLICATE) {
-        Some(rest) => {
-            let name = rest.split('\u{0}').next().unwrap_or(rest);
-            JsonError::DuplicateMember(name.chars().filter(|c| !c.is_control()).take(48).collect())
+impl Seed<'_> {
+    fn fail(&self, fault: JsonError) -> Json {
+        self.fault.set(Some(fault));
+        Json::Other
+    }
+
+    const fn deeper(&self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            fault: self.fault,
         }
-        None => JsonError::Syntax(text),
     }
 }
 
-struct Seed {
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
         if self.depth > MAX_DEPTH {
-            return Err(D::Error::custom("nested too deeply"));
+            return Ok(self.fail(JsonError::Syntax("nested too deeply".to_string())));
         }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -365,9 +379,7 @@ impl<'de> Visitor<'de> for Seed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
         let mut list = Vec::new();
-        while let Some(element) = seq.next_element_seed(Self {
-            depth: self.depth + 1,
-        })? {
+        while let Some(element) = seq.next_element_seed(self.deeper())? {
             list.push(element);
         }
         Ok(Json::List(list))
@@ -376,14 +388,14 @@ impl<'de> Visitor<'de> for Seed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut object = SmallMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Self {
-                depth: self.depth + 1,
-            })?;
+            let value = map.next_value_seed(self.deeper())?;
             if object.len() == MAX_MEMBERS {
-                return Err(A::Error::custom("an object has too many members"));
+                let fault = "an object has too many members".to_string();
+                return Ok(self.fail(JsonError::Syntax(fault)));
             }
             if object.contains_key(&name) {
-                return Err(A::Error::custom(alloc::format!("{DUPLICATE}{name}\u{0}")));
+                let name = name.chars().filter(|c| !c.is_control()).take(48).collect();
+                return Ok(self.fail(JsonError::DuplicateMember(name)));
             }
             object.insert(name, value);
         }
