@@ -85,10 +85,12 @@ macro_rules! bytes_type {
             ///
             /// If the text is not the canonical base64url of exactly that many bytes.
             pub fn parse(text: &str) -> Result<Self, Malformed> {
-                let wrong =
-                    || Malformed::new($what, concat!("base64url of ", $len, " bytes"), text);
-                let bytes = base64url::decode(text).map_err(|_| wrong())?;
-                bytes.try_into().map(Self).map_err(|_| wrong())
+                let mut bytes = [0; $len];
+                let expected = concat!("base64url of ", $len, " bytes");
+                match decode_exactly(text, &mut bytes) {
+                    true => Ok(Self(bytes)),
+                    false => Err(Malformed::new($what, expected, text)),
+                }
             }
         }
 
@@ -104,6 +106,17 @@ macro_rules! bytes_type {
             }
         }
     };
+}
+
+/// Whether the text is the base64url of exactly that many bytes, which it then puts there.
+fn decode_exactly(text: &str, bytes: &mut [u8]) -> bool {
+    match base64url::decode(text) {
+        Ok(decoded) if decoded.len() == bytes.len() => {
+            bytes.copy_from_slice(&decoded);
+            true
+        }
+        Ok(_) | Err(_) => false,
+    }
 }
 
 bytes_type!(

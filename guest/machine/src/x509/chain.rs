@@ -14,7 +14,7 @@ use const_oid::ObjectIdentifier;
 use der::DateTime;
 
 use super::names::{self, COMMON_NAME, NamesError, ORGANIZATION, SUBJECT_ALT_NAME};
-use super::tlv::{self, Element, Elements, NotDer, PublicKey, context};
+use super::tlv::{self, Element, Elements, NotDer, Oid, PublicKey, context};
 use crate::map::sort_few;
 use crate::time::{ClockTrust, Moment, Span, Timestamp};
 use crate::types::CertName;
@@ -360,7 +360,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// One extension: what it is, and its value.
-fn extension<'a>(extensions: &mut Elements<'a>) -> Result<(ObjectIdentifier, &'a [u8]), NotDer> {
+fn extension<'a>(extensions: &mut Elements<'a>) -> Result<(Oid<'a>, &'a [u8]), NotDer> {
     let mut extension = extensions.sequence()?;
     let kind = extension.oid()?;
     // Whether it is critical matters to who verifies the path.
@@ -461,7 +461,7 @@ pub const MAX_CERTIFICATE: usize = 8 * 1024;
 pub const CLOCK_LEEWAY: Span = Span::from_minutes(5);
 
 const MAX_ISSUER_CHARS: usize = 64;
-const AUTHORITY_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
-const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
-const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const AUTHORITY_KEY: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("2.5.29.35"));
+const EXTENDED_KEY_USAGE: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("2.5.29.37"));
+const BASIC_CONSTRAINTS: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("2.5.29.19"));
+const SERVER_AUTH: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1"));

@@ -10,7 +10,7 @@ use const_oid::ObjectIdentifier;
 
 pub use super::names::NamesError;
 use super::names::{self, COMMON_NAME, SUBJECT_ALT_NAME};
-use super::tlv::{self, Elements, NotDer, PublicKey, context};
+use super::tlv::{self, Elements, NotDer, Oid, PublicKey, context};
 use super::{MAX_NAMES, P256_SPKI_PREFIX};
 use crate::crypto::{Crypto, Secret};
 use crate::types::{CertName, Digest};
@@ -292,15 +292,16 @@ fn padded(digits: &[u8]) -> Result<[u8; 32], CsrError> {
     Ok(bytes)
 }
 
-fn oid(oid: ObjectIdentifier) -> Vec<u8> {
-    tlv::write(tlv::OBJECT_IDENTIFIER, &[oid.as_bytes()])
+fn oid(oid: Oid<'_>) -> Vec<u8> {
+    tlv::write(tlv::OBJECT_IDENTIFIER, &[oid.0])
 }
 
 /// The longest request that is read; one with 8 names of 253 characters has 2.3 KiB.
 pub const MAX_CSR: usize = 4096;
 
 /// PKCS #9 extensionRequest (RFC 2985 section 5.4.2).
-const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+const EXTENSION_REQUEST: Oid<'static> =
+    Oid::known(&ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14"));
 /// The AlgorithmIdentifier ecdsa-with-SHA256, without parameters (RFC 5758 section 3.2).
 const ECDSA_WITH_SHA256: &[u8] = &[
     0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,

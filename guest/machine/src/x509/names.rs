@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use const_oid::ObjectIdentifier;
 
 use super::MAX_NAMES;
-use super::tlv::{self, Elements, NotDer, context};
+use super::tlv::{self, Elements, NotDer, Oid, context};
 use crate::map::sort_few;
 use crate::types::{CertName, Malformed};
 
@@ -57,8 +57,9 @@ pub(super) fn read_alternative(value: &[u8]) -> Result<Vec<CertName>, NamesError
                 got: u32::from(element.tag & TAG_NUMBER),
             });
         }
-        let text = String::from_utf8_lossy(element.content);
-        names.push(CertName::parse(&text).map_err(NamesError::Form)?);
+        // What is not even text is no name either.
+        let text = core::str::from_utf8(element.content).unwrap_or("\u{fffd}");
+        names.push(CertName::parse(text).map_err(NamesError::Form)?);
     }
     sort_few(&mut names);
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -83,15 +84,15 @@ pub(super) fn write_alternative(names: &[CertName]) -> Vec<u8> {
 }
 
 /// One attribute of a distinguished name (RFC 5280 section 4.1.2.4).
-pub(super) struct Attribute {
+pub(super) struct Attribute<'a> {
     /// What it says something about.
-    pub(super) kind: ObjectIdentifier,
+    pub(super) kind: Oid<'a>,
     /// What it says; none if it is in an encoding from before UTF-8.
     pub(super) text: Option<String>,
 }
 
 /// Reads the content of a distinguished name, at most [`MAX_ATTRIBUTES`] attributes.
-pub(super) fn read_distinguished(content: &[u8]) -> Result<Vec<Attribute>, NotDer> {
+pub(super) fn read_distinguished(content: &[u8]) -> Result<Vec<Attribute<'_>>, NotDer> {
     let mut attributes = Vec::new();
     let mut relatives = Elements::of(content);
     while !relatives.is_empty() && attributes.len() < MAX_ATTRIBUTES {
@@ -120,9 +121,10 @@ pub(super) fn read_distinguished(content: &[u8]) -> Result<Vec<Attribute>, NotDe
 /// Attributes of a distinguished name that are read; certificates of public CAs have four or fewer.
 const MAX_ATTRIBUTES: usize = 16;
 
-pub(super) const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-pub(super) const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
-pub(super) const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+pub(super) const COMMON_NAME: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("2.5.4.3"));
+pub(super) const ORGANIZATION: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("2.5.4.10"));
+pub(super) const SUBJECT_ALT_NAME: Oid<'static> =
+    Oid::known(&ObjectIdentifier::new_unwrap("2.5.29.17"));
 
 const DNS_NAME: u8 = context(2, false);
 /// The bits of an identifier octet that are the number.

@@ -2,6 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 use const_oid::ObjectIdentifier;
 use der::{Decode, Header, Reader, SliceReader};
@@ -19,6 +20,10 @@ pub struct NotDer;
 /// The elements inside one constructed element, read in order.
 #[derive(Clone, Copy)]
 pub(super) struct Elements<'a>(&'a [u8]);
+
+/// An OBJECT IDENTIFIER as it stands in DER, without tag and length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Oid<'a>(pub(super) &'a [u8]);
 
 /// One element.
 #[derive(Clone, Copy)]
@@ -96,8 +101,9 @@ impl<'a> Elements<'a> {
 
     /// The next element, an OBJECT IDENTIFIER.
     #[inline(never)]
-    pub(super) fn oid(&mut self) -> Result<ObjectIdentifier, NotDer> {
-        ObjectIdentifier::from_bytes(self.next(OBJECT_IDENTIFIER)?).map_err(|_| NotDer)
+    pub(super) fn oid(&mut self) -> Result<Oid<'a>, NotDer> {
+        let oid = Oid(self.next(OBJECT_IDENTIFIER)?);
+        oid.read().map(|_| oid)
     }
 
     /// The digits of the next element, a non-negative INTEGER (X.690 section 8.3).
@@ -130,6 +136,28 @@ impl<'a> Elements<'a> {
         match self.0 {
             [] => Ok(()),
             [..] => Err(NotDer),
+        }
+    }
+}
+
+impl Oid<'static> {
+    /// A known one.
+    pub(super) const fn known(oid: &'static ObjectIdentifier) -> Self {
+        Self(oid.as_bytes())
+    }
+}
+
+impl Oid<'_> {
+    fn read(self) -> Result<ObjectIdentifier, NotDer> {
+        ObjectIdentifier::from_bytes(self.0).map_err(|_| NotDer)
+    }
+}
+
+impl fmt::Display for Oid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.read() {
+            Ok(oid) => oid.fmt(f),
+            Err(NotDer) => NotDer.fmt(f),
         }
     }
 }
@@ -200,7 +228,7 @@ pub(super) fn write_unsigned(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A key algorithm or curve for people.
-fn key_name(oid: ObjectIdentifier) -> String {
+fn key_name(oid: Oid<'_>) -> String {
     match oid {
         RSA => "RSA".to_string(),
         ED25519 => "Ed25519".to_string(),
@@ -224,9 +252,9 @@ pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const EC_PUBLIC_KEY: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"));
+const P256: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"));
+const P384: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.3.132.0.34"));
+const P521: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.3.132.0.35"));
+const RSA: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"));
+const ED25519: Oid<'static> = Oid::known(&ObjectIdentifier::new_unwrap("1.3.101.112"));
