@@ -1,7 +1,7 @@
 //! The provisioning component: a thin adapter between the WIT world and the machine.
 //!
-//! Nothing is decided here. WIT types stop in [`convert`] and [`host`]; the roles are
-//! [`provisioner`] and [`registrar`]; [`inspect`] is for tools. `runtime` is what a program without an
+//! Nothing is decided here. WIT types stop in `convert` and `host`; the roles are
+//! `provisioner` and `registrar`; `inspect` is for tools. `runtime` is what a program without an
 //! operating system has to bring along.
 
 #![no_std]

@@ -12,12 +12,12 @@
 //! 2. A [`ZoneStore`] holds what changes: live labels, word-mode names, TXT sets. One writer makes a
 //!    new persistent [`ZoneSnapshot`] per change; readers load the newest one and never wait.
 //!    [`Zones`] is the set of zones that one server answers for.
-//! 3. [`answer`] is a pure function from (snapshot, question, time) to an [`Answer`]; every rule about
+//! 3. [`answer()`] is a pure function from (snapshot, question, time) to an [`Answer`]; every rule about
 //!    names and types is in it and is tested without a socket.
 //! 4. [`respond`] is a pure function from the bytes of a query to the bytes of a reply: header, EDNS,
 //!    truncation, and the refusals that need no zone. It never panics ([`fuzz_question`]).
 //! 5. [`DnsServer`] owns the sockets and every bound on them: rates, connections, times, sizes.
-//! 6. [`visible`] asks servers from outside whether they show a TXT value, before the CA is told.
+//! 6. [`visible()`] asks servers from outside whether they show a TXT value, before the CA is told.
 //!
 //! # What is answered
 //!

@@ -219,7 +219,7 @@ impl ZoneStore {
         removed
     }
 
-    /// Tells whether this store would answer `value` at `owner`; [`crate::visible`] asks servers.
+    /// Tells whether this store would answer `value` at `owner`; [`crate::visible()`] asks servers.
     pub fn is_visible(&self, owner: &DnsName, value: &TxtValue, now: UnixSeconds) -> bool {
         let snapshot = self.current.load();
         Owner::within(self.config.origin.as_name(), owner.as_name())
