@@ -22,7 +22,7 @@
 //! - Nothing leaves the generator before it is ready.
 //! - No refusal makes a box forget its identity or its certificate. Only `reset` does.
 //!
-//! [`drive`] connects [`step`] to a host.
+//! [`drive`] connects [`step()`] to a host.
 
 mod agenda;
 mod bootstrap;

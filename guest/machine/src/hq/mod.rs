@@ -14,7 +14,7 @@
 //! decision. So a decision begins by naming the few records it needs ([`reads`]), by exact key, in
 //! at most three rounds: the envelope names the device, the device's record what it touches. The
 //! host reads them, inside a transaction that fails if anybody changes one of them before the
-//! decision is committed. Then [`step`] runs once, on a [`Bundle`] of what was read, and orders
+//! decision is committed. Then [`step()`] runs once, on a [`Bundle`] of what was read, and orders
 //! writes, submissions and a reply. It reads nothing, so two decisions about different devices
 //! never touch each other, and one that lost a race is simply taken again.
 //!
