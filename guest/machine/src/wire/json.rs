@@ -1,6 +1,7 @@
 //! JSON (RFC 8259), strictly: one object, no duplicate members, bounded depth, numbers that are
 //! unsigned integers.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -31,8 +32,14 @@ pub enum Json {
 pub struct Object(SmallMap<String, Json>);
 
 /// Why some bytes are not an object that the protocol understands.
+/// One pointer: it goes upwards through results that hold little else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum JsonError {
+#[error(transparent)]
+pub struct JsonError(Box<JsonFault>);
+
+/// What [`JsonError`] holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonFault {
     /// Not JSON, or not one object.
     #[error("not a JSON object: {0}")]
     Syntax(String),
@@ -52,6 +59,30 @@ pub enum JsonError {
     },
 }
 
+impl JsonError {
+    /// What is wrong.
+    #[must_use]
+    pub fn fault(&self) -> &JsonFault {
+        &self.0
+    }
+
+    #[cold]
+    pub(super) fn missing(member: &'static str) -> Self {
+        JsonFault::Missing(member).into()
+    }
+
+    #[cold]
+    pub(super) fn member(member: &'static str, source: Malformed) -> Self {
+        JsonFault::Member { member, source }.into()
+    }
+}
+
+impl From<JsonFault> for JsonError {
+    fn from(fault: JsonFault) -> Self {
+        Self(Box::new(fault))
+    }
+}
+
 impl Object {
     /// Parses bytes.
     ///
@@ -68,14 +99,14 @@ impl Object {
         let read = top.deserialize(&mut reader);
         let read = read.and_then(|value| reader.end().map(|()| value));
         if let Some(fault) = fault.take() {
-            return Err(fault);
+            return Err(fault.into());
         }
         match read {
             Ok(Json::Object(object)) => Ok(object),
             Ok(Json::Other | Json::Number(_) | Json::Text(_) | Json::List(_)) => {
-                Err(JsonError::Syntax("the top level is no object".to_string()))
+                Err(JsonFault::Syntax("the top level is no object".to_string()).into())
             }
-            Err(error) => Err(JsonError::Syntax(error.to_string())),
+            Err(error) => Err(JsonFault::Syntax(error.to_string()).into()),
         }
     }
 
@@ -114,7 +145,8 @@ impl Object {
     ///
     /// If it is absent or no text.
     pub fn text(&self, name: &'static str) -> Result<&str, JsonError> {
-        self.optional_text(name)?.ok_or(JsonError::Missing(name))
+        self.optional_text(name)?
+            .ok_or_else(|| JsonError::missing(name))
     }
 
     /// Text that must be there and parse.
@@ -127,10 +159,7 @@ impl Object {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Malformed>,
     ) -> Result<T, JsonError> {
-        parse(self.text(name)?).map_err(|source| JsonError::Member {
-            member: name,
-            source,
-        })
+        parse(self.text(name)?).map_err(|source| JsonError::member(name, source))
     }
 
     /// Text that may be absent and otherwise must parse.
@@ -145,10 +174,9 @@ impl Object {
     ) -> Result<Option<T>, JsonError> {
         match self.optional_text(name)? {
             None => Ok(None),
-            Some(text) => parse(text).map(Some).map_err(|source| JsonError::Member {
-                member: name,
-                source,
-            }),
+            Some(text) => parse(text)
+                .map(Some)
+                .map_err(|source| JsonError::member(name, source)),
         }
     }
 
@@ -185,7 +213,8 @@ impl Object {
     ///
     /// If it is absent or no unsigned integer.
     pub fn number(&self, name: &'static str) -> Result<u64, JsonError> {
-        self.optional_number(name)?.ok_or(JsonError::Missing(name))
+        self.optional_number(name)?
+            .ok_or_else(|| JsonError::missing(name))
     }
 
     /// An object that may be absent.
@@ -209,7 +238,8 @@ impl Object {
     ///
     /// If it is absent or no object.
     pub fn object(&self, name: &'static str) -> Result<&Self, JsonError> {
-        self.optional_object(name)?.ok_or(JsonError::Missing(name))
+        self.optional_object(name)?
+            .ok_or_else(|| JsonError::missing(name))
     }
 
     /// A list of at most `max` texts, each of which must parse; an absent list is empty.
@@ -238,10 +268,7 @@ impl Object {
             let Json::Text(text) = element else {
                 return Err(wrong(name, "a list of texts"));
             };
-            texts.push(parse(text).map_err(|source| JsonError::Member {
-                member: name,
-                source,
-            })?);
+            texts.push(parse(text).map_err(|source| JsonError::member(name, source))?);
         }
         Ok(texts)
     }
@@ -307,10 +334,7 @@ fn written(text: &dyn fmt::Display) -> String {
 }
 
 fn wrong(member: &'static str, expected: &'static str) -> JsonError {
-    JsonError::Member {
-        member,
-        source: Malformed::new("value", expected, "something else"),
-    }
+    JsonError::member(member, Malformed::new("value", expected, "something else"))
 }
 
 /// Reads a value. What is wrong with it beyond its syntax is noted beside: serde's errors have only
@@ -318,11 +342,11 @@ fn wrong(member: &'static str, expected: &'static str) -> JsonError {
 /// stops.
 struct Seed<'a> {
     depth: usize,
-    fault: &'a Cell<Option<JsonError>>,
+    fault: &'a Cell<Option<JsonFault>>,
 }
 
 impl Seed<'_> {
-    fn fail(&self, fault: JsonError) -> Json {
+    fn fail(&self, fault: JsonFault) -> Json {
         self.fault.set(Some(fault));
         Json::Other
     }
@@ -340,7 +364,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
         if self.depth > MAX_DEPTH {
-            return Ok(self.fail(JsonError::Syntax("nested too deeply".to_string())));
+            return Ok(self.fail(JsonFault::Syntax("nested too deeply".to_string())));
         }
         deserializer.deserialize_any(self)
     }
@@ -391,11 +415,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let value = map.next_value_seed(self.deeper())?;
             if object.len() == MAX_MEMBERS {
                 let fault = "an object has too many members".to_string();
-                return Ok(self.fail(JsonError::Syntax(fault)));
+                return Ok(self.fail(JsonFault::Syntax(fault)));
             }
             if object.contains_key(&name) {
                 let name = name.chars().filter(|c| !c.is_control()).take(48).collect();
-                return Ok(self.fail(JsonError::DuplicateMember(name)));
+                return Ok(self.fail(JsonFault::DuplicateMember(name)));
             }
             object.insert(name, value);
         }
@@ -463,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_member_that_stands_twice_is_refused_by_name() {
-        let twice = JsonError::DuplicateMember("a".into());
+        let twice = JsonError::from(JsonFault::DuplicateMember("a".into()));
         assert_eq!(Object::parse(br#"{"a":1,"a":1}"#), Err(twice.clone()));
         assert_eq!(Object::parse(br#"{"b":[{"a":1,"\u0061":2}]}"#), Err(twice));
     }
@@ -482,7 +506,10 @@ mod tests {
             "\u{feff}{}",
         ] {
             let error = Object::parse(bytes.as_bytes()).unwrap_err();
-            assert!(matches!(error, JsonError::Syntax(_)), "{bytes}: {error}");
+            assert!(
+                matches!(error.fault(), JsonFault::Syntax(_)),
+                "{bytes}: {error}"
+            );
         }
         let deep = alloc::format!("{}{}", "{\"a\":".repeat(9), "{}") + &"}".repeat(9);
         assert!(
@@ -496,7 +523,7 @@ mod tests {
     #[test]
     fn members_are_read_as_what_they_must_be() {
         let object = Object::parse(br#"{"n":-1,"t":"x","l":["a",1],"f":1.5}"#).unwrap();
-        assert_eq!(object.number("x"), Err(JsonError::Missing("x")));
+        assert_eq!(object.number("x"), Err(JsonError::missing("x")));
         for error in [
             object.number("n").unwrap_err(),
             object.number("t").unwrap_err(),
@@ -505,7 +532,7 @@ mod tests {
             object.texts("l", 2, |t| Ok(t.to_string())).unwrap_err(),
             object.texts("l", 1, |t| Ok(t.to_string())).unwrap_err(),
         ] {
-            assert!(matches!(error, JsonError::Member { .. }), "{error}");
+            assert!(matches!(error.fault(), JsonFault::Member { .. }), "{error}");
         }
     }
 

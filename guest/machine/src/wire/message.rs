@@ -306,11 +306,7 @@ impl Contact {
         let typ = object.text("typ")?;
         if typ != CONTACT_TYP {
             let source = Malformed::new("typ", CONTACT_TYP, typ);
-            return Err(JsonError::Member {
-                member: "typ",
-                source,
-            }
-            .into());
+            return Err(JsonError::member("typ", source).into());
         }
         Ok(Self {
             aud: object.text("aud")?.to_string(),
@@ -426,10 +422,7 @@ impl Enrol {
             other => {
                 let expected = "open, claim-code or unit-secret";
                 let source = Malformed::new("credential type", expected, other);
-                return Err(JsonError::Member {
-                    member: "type",
-                    source,
-                });
+                return Err(JsonError::member("type", source));
             }
         };
         let entropy = object.object("entropy")?;
@@ -687,15 +680,12 @@ impl PollAnswer {
                     base64url::decode(text)
                         .map_err(|_| Malformed::new("chain", "base64url of DER", text))
                 })?,
-                window: window.ok_or(JsonError::Missing("window"))?,
+                window: window.ok_or_else(|| JsonError::missing("window"))?,
             }),
             other => {
                 let expected = "idle, working, issued or failed";
                 let source = Malformed::new("status", expected, other);
-                return Err(JsonError::Member {
-                    member: "status",
-                    source,
-                });
+                return Err(JsonError::member("status", source));
             }
         };
         // A command of a later version of HQ is not an error: the box does what it can.
@@ -726,10 +716,10 @@ impl Window {
         let end = Timestamp::from_millis(object.number("end")?);
         match start <= end {
             true => Ok(Self { start, end }),
-            false => Err(JsonError::Member {
-                member: "window",
-                source: Malformed::new("window", "start before end", start),
-            }),
+            false => Err(JsonError::member(
+                "window",
+                Malformed::new("window", "start before end", start),
+            )),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Refusals: problem documents (RFC 9457) with a stable `type`, signed like every answer.
 
-use super::json::JsonError;
+use super::json::{JsonError, JsonFault};
 use super::jws::JwsError;
 
 /// Everything HQ refuses for. The slug is the last part of the problem's `type` and never changes.
@@ -199,9 +199,9 @@ impl From<&JwsError> for ProblemKind {
 
 impl From<&JsonError> for ProblemKind {
     fn from(error: &JsonError) -> Self {
-        match error {
-            JsonError::DuplicateMember(_) => Self::DuplicateMember,
-            JsonError::Syntax(_) | JsonError::Missing(_) | JsonError::Member { .. } => {
+        match error.fault() {
+            JsonFault::DuplicateMember(_) => Self::DuplicateMember,
+            JsonFault::Syntax(_) | JsonFault::Missing(_) | JsonFault::Member { .. } => {
                 Self::Malformed
             }
         }

@@ -311,10 +311,10 @@ pub(crate) fn parse_cert_names(
 ) -> Result<Vec<CertName>, JsonError> {
     let names = object.texts(member, MAX_NAMES, CertName::parse)?;
     match names.is_empty() {
-        true => Err(JsonError::Member {
+        true => Err(JsonError::member(
             member,
-            source: Malformed::new("names", "at least one name", "an empty list"),
-        }),
+            Malformed::new("names", "at least one name", "an empty list"),
+        )),
         false => Ok(names),
     }
 }
