@@ -33,9 +33,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);
-        // Ctrl-C is for whoever started it, who then ends it in order.
-        command.process_group(0);
-        end_with_this_process(&mut command);
+        tie_to_this_process(&mut command);
         let child = command.spawn().with_context(|| {
             format!("cannot start {name} ({})", command.get_program().display())
         })?;
@@ -201,8 +199,14 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Lets the system kill the child when the thread that starts it is gone, so that not even a
-/// killed test leaves it behind.
+/// Keeps Ctrl-C away from what the command starts, for whoever started it to end it in order; and
+/// has it killed with this process, so that not even a killed test leaves it behind.
+pub(crate) fn tie_to_this_process(command: &mut Command) {
+    command.process_group(0);
+    end_with_this_process(command);
+}
+
+/// Lets the system kill the child when the thread that starts it is gone.
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,

@@ -11,6 +11,7 @@ use crate::boxes::{BoxInside, BoxOptions, BoxProcess};
 use crate::client::Client;
 use crate::hq::{CaChoice, Hq, HqOptions};
 use crate::ports::free_port;
+use crate::process::tie_to_this_process;
 
 /// A CA, an HQ, and a folder for boxes. Everything ends with it.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl World {
                 let options = PebbleOptions {
                     dns_server: Some(dns),
                     profiles: vec![(PROFILE.to_owned(), *life)],
+                    prepare: tie_to_this_process,
                     ..PebbleOptions::default()
                 };
                 let pebble = Pebble::start(&options).await?;

@@ -39,6 +39,9 @@ pub struct PebbleOptions {
     pub eab: Option<(String, Vec<u8>)>,
     /// Whether an authorization serves for a later order too, in percent.
     pub authz_reuse: u8,
+    /// What else is done to the command before it is started, for example to end it with its
+    /// parent, whatever becomes of that.
+    pub prepare: fn(&mut Command),
 }
 
 impl Default for PebbleOptions {
@@ -54,6 +57,7 @@ impl Default for PebbleOptions {
             always_valid: false,
             eab: None,
             authz_reuse: 0,
+            prepare: |_| {},
         }
     }
 }
@@ -248,7 +252,8 @@ impl Pebble {
         let dns = options
             .dns_server
             .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, silent)));
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("-config")
             .arg(&config_path)
             .args(["-dnsserver", &dns.to_string()])
@@ -261,9 +266,9 @@ impl Pebble {
             .env("PEBBLE_AUTHZREUSE", options.authz_reuse.to_string())
             .stdin(Stdio::null())
             .stdout(log)
-            .stderr(also)
-            .spawn()
-            .map_err(failed("start the program"))?;
+            .stderr(also);
+        (options.prepare)(&mut command);
+        let child = command.spawn().map_err(failed("start the program"))?;
         let ca_pem = folder.path().join("ca.pem");
         let http = HttpsClient::new(
             "pebble",

@@ -3,6 +3,7 @@
 //! Real programs, real DNS, real TLS: nothing here but the CA is special. It prints what it did and
 //! the `curl` lines that show it again.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -61,11 +62,14 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
+            let shown = Cell::new(false);
             tokio::select! {
-                result = demo(&arguments) => result,
-                _ = terminate.recv() => Ok(()),
-                _ = interrupt.recv() => Ok(()),
+                result = demo(&arguments, &shown) => return result,
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
+            ensure!(shown.get(), "stopped before every box was on HTTPS");
+            Ok(())
         })
     });
     match result {
@@ -77,7 +81,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
+/// Sets `shown` once everything has been shown.
+async fn demo(arguments: &Arguments, shown: &Cell<bool>) -> anyhow::Result<()> {
     let start = Instant::now();
     let (ca, options) = match arguments.ca {
         Ca::Pebble => (
@@ -164,6 +169,7 @@ async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     }
     say("\nEverything stays up until Ctrl-C.")?;
     say(&summary(&arrived))?;
+    shown.set(true);
     loop {
         world.hq.check()?;
         for (_, _, _, one) in &mut boxes {
