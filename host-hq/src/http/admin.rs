@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 use metrics::Label;
 use otscert_hq_ca::RequestCounters;
 use otscert_hq_dns::{DnsMetrics, DnsName, Transport};
@@ -217,7 +217,6 @@ async fn render(api: &AdminApi) -> Response {
         return problem::internal("metrics").into_response();
     }
     let mut response = api.metrics.render().into_response();
-    *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4"),
