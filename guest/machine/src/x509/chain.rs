@@ -70,6 +70,17 @@ pub enum ChainError {
         /// What there was.
         got: usize,
     },
+    /// More bytes than fit into an answer to a device.
+    #[error(
+        "reading a certificate chain: it has {got} bytes in all, at most {limit} fit into a \
+         message; ask the CA for a shorter chain or another profile"
+    )]
+    Total {
+        /// The most that is read.
+        limit: usize,
+        /// What there was.
+        got: usize,
+    },
     /// Broken encoding.
     #[error("reading a certificate chain: certificate {at} is not an X.509 certificate in DER")]
     NotDer {
@@ -153,6 +164,10 @@ impl Chain {
         let Some(first) = certificates.first().filter(|_| got <= limit) else {
             return Err(ChainError::Length { limit, got });
         };
+        let (limit, got) = (MAX_CHAIN, certificates.iter().map(Vec::len).sum());
+        if got > limit {
+            return Err(ChainError::Total { limit, got });
+        }
         let mut expected_subject = None;
         for (at, der) in certificates.iter().enumerate() {
             let (limit, got) = (MAX_CERTIFICATE, der.len());
@@ -457,6 +472,9 @@ fn list(names: &[CertName]) -> String {
 pub const MAX_CERTIFICATES: usize = 5;
 /// Most bytes in one certificate.
 pub const MAX_CERTIFICATE: usize = 8 * 1024;
+/// Bytes of DER in a chain: in base64url twice (once as text, once as payload of the envelope),
+/// with a grant and the rest of an answer beside it, they fit into a message of 64 KiB.
+pub const MAX_CHAIN: usize = 32 * 1024;
 /// How far a trusted clock may lag behind the CA's.
 pub const CLOCK_LEEWAY: Span = Span::from_minutes(5);
 
