@@ -71,6 +71,7 @@ fn parse_config(config: wit::Config) -> Result<Config, ConfigError> {
         models: models.collect(),
         cas: cas.collect(),
         own_names: config.own_names,
+        oldest_grant_epoch: config.oldest_grant_epoch,
         danger_loopback: config.danger_loopback,
     };
     Config::new(&CRYPTO, raw)

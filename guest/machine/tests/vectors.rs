@@ -185,6 +185,7 @@ fn the_order_vector_holds_a_csr_that_hq_takes_and_the_chain_answers_it() {
         &CRYPTO,
         &Cast::new().roots(),
         &message_object(&files["grant"]),
+        1,
     )
     .unwrap();
     assert_eq!(checked.names, grant.cert_names());
@@ -296,7 +297,7 @@ fn reopened(typ: Typ, payload: &Object) -> Object {
             };
             opened.sign(&CRYPTO, HQ_ID, &root.0)
         }
-        _ => Grant::open(&CRYPTO, &cast.roots(), &object)
+        _ => Grant::open(&CRYPTO, &cast.roots(), &object, 0)
             .unwrap()
             .sign(&CRYPTO, &cast.hq()),
     };

@@ -210,6 +210,7 @@ async fn describe(config: &Config, records: &[RecordRow]) -> Result<Vec<Describe
         models: serve::models(config),
         cas: serve::rules(config),
         own_names: Vec::new(),
+        oldest_grant_epoch: None,
         danger_loopback: config.dns.danger_loopback,
     };
     let component = serve::read_component(config)?;

@@ -187,6 +187,7 @@ impl Check<'_> {
             token_key: self.path(&raw.token_key),
             master_key: self.path(&raw.master_key),
             roots,
+            oldest_grant_epoch: raw.oldest_grant_epoch,
         }
     }
 

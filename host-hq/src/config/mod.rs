@@ -71,6 +71,8 @@ pub struct KeyFiles {
     pub master_key: PathBuf,
     /// Public keys of the protocol roots: active, then cold spare.
     pub roots: Vec<[u8; 32]>,
+    /// Grants of an epoch below this one are not believed; none: below the epoch of the delegation.
+    pub oldest_grant_epoch: Option<u64>,
 }
 
 /// The endpoint for people.

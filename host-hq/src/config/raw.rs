@@ -43,6 +43,7 @@ pub(super) struct RawKeys {
     pub(super) token_key: PathBuf,
     pub(super) master_key: PathBuf,
     pub(super) roots: Vec<String>,
+    pub(super) oldest_grant_epoch: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -120,6 +120,9 @@ token_key = "keys/token.key"
 master_key = "keys/master.key"
 # Public keys of the protocol roots, as in the image bundle: active, then cold spare.
 roots = {roots}
+# Grants of boxes that HQ has forgotten are believed from this epoch on; by default from that of the delegation. Lower it
+# only to take boxes back that were off during a planned change of epoch, never after a theft of the protocol key:
+# oldest_grant_epoch = 1
 
 # Boxes come here. The certificate is of HQ's own private CA, which their images pin.
 [device_endpoint]

@@ -57,6 +57,8 @@ pub struct RegistrarConfig {
     pub cas: Vec<CaRule>,
     /// Names for HQ's own public certificate; empty: none.
     pub own_names: Vec<String>,
+    /// Grants of an epoch below this one are not believed; none: below the epoch of `delegation`.
+    pub oldest_grant_epoch: Option<u64>,
     /// Loopback addresses are LAN addresses: for a demo on one machine.
     pub danger_loopback: bool,
 }
@@ -139,6 +141,7 @@ impl RegistrarConfig {
                 })
                 .collect(),
             own_names: self.own_names.clone(),
+            oldest_grant_epoch: self.oldest_grant_epoch,
             danger_loopback: self.danger_loopback,
         }
     }

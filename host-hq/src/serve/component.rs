@@ -48,6 +48,7 @@ pub(super) fn registrar_config(
         models: models(config),
         cas: rules(config),
         own_names: config.own_names(),
+        oldest_grant_epoch: config.keys.oldest_grant_epoch,
         danger_loopback: config.dns.danger_loopback,
     })
 }

@@ -65,6 +65,7 @@ impl System {
             }],
             cas: vec![Ca { name: "ca".into(), profile: None, ari: mode > 99 }],
             own_names: vec![],
+            oldest_grant_epoch: None,
             danger_loopback: false,
         };
         let device_config = device::Config {

@@ -95,6 +95,9 @@ const MAX_POLL: Span = Span::from_hours(24);
 const SPREAD_AFTER_START: Span = Span::from_seconds(30);
 /// How soon a box without enough entropy samples again.
 pub(super) const SAMPLE_AGAIN: Span = Span::from_seconds(1);
+/// Before a box whose token HQ does not take enrols again: a fault at HQ must not bring all boxes
+/// at once.
+pub(super) const REJOIN: Span = Span::from_minutes(1);
 /// After a refusal that only the operator can lift.
 pub(super) const AFTER_REFUSAL: Span = Span::from_hours(1);
 /// After a refusal that lasts: the box is retired, or a person must look.

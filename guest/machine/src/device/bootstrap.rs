@@ -394,14 +394,12 @@ pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: M
         Some(ProblemKind::StaleNonce | ProblemKind::RateLimited | ProblemKind::Unavailable) => {
             backoff::delay(attempt, Policy::Hq, jitter(config, unit))
         }
+        Some(ProblemKind::Retired | ProblemKind::Challenged | ProblemKind::BadGrant) => {
+            AFTER_FINAL_REFUSAL
+        }
         Some(
             ProblemKind::AlreadyEnrolled
-            | ProblemKind::Retired
-            | ProblemKind::Challenged
-            | ProblemKind::BadGrant,
-        ) => AFTER_FINAL_REFUSAL,
-        Some(
-            ProblemKind::AdmissionClosed
+            | ProblemKind::AdmissionClosed
             | ProblemKind::BadCredential
             | ProblemKind::UnknownModel
             | ProblemKind::UnknownDevice

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::agenda::{self, AFTER_REFUSAL, SAMPLE_AGAIN, jitter, monotonic_of};
+use super::agenda::{self, AFTER_REFUSAL, REJOIN, SAMPLE_AGAIN, jitter, monotonic_of};
 use super::bootstrap::{
     Outcome, enrol, hold_for, pending, public_contact, refuse, repeats, send, sentence,
 };
@@ -298,6 +298,9 @@ impl Enrolled {
         self.agenda.reason = answer.reason;
         self.agenda.complaint = None;
         self.agenda.poll_after(answer.binding.retry_after, now);
+        if let Some(grant) = &answer.grant {
+            self.member.grant = grant.to_bytes();
+        }
         for command in answer.commands {
             match command {
                 Command::Renew => self.agenda.renew_now = true,
@@ -419,6 +422,12 @@ impl Enrolled {
             Some(ProblemKind::UnknownDevice) if !self.member.reinstating => {
                 self.member.reinstating = true;
                 self.unit.link.retry_at = now.monotonic;
+            }
+            // HQ knows the box, and takes no token that the box has: it was restored from an old
+            // copy, or HQ lost the key that tokens are made with.
+            Some(ProblemKind::StaleRequest | ProblemKind::BadToken) if !self.member.reinstating => {
+                self.member.reinstating = true;
+                self.unit.link.retry_at = now.monotonic + REJOIN;
             }
             Some(ProblemKind::KeyReused | ProblemKind::BadCsr | ProblemKind::WrongNames)
                 if endpoint == Some(Endpoint::Order) =>

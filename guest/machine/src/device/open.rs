@@ -41,8 +41,8 @@ enum AnswerError {
         /// The answer's `sub`.
         got: String,
     },
-    /// The grant is not the one that the rest of the answer speaks of.
-    #[error("its grant is for another key, device or name than the answer itself")]
+    /// The grant is not for this box and its names.
+    #[error("its grant is for another key, device or name than this box's")]
     OtherGrant,
     /// A peer of another kind answered.
     #[error("the host says that somebody else than HQ answered")]
@@ -106,9 +106,7 @@ fn read(
         }
         read_body(pending.endpoint, payload)?
     };
-    if let ReplyBody::Enrol(answer) = &body {
-        check_grant(config, answer)?;
-    }
+    check_grant(config, state, epoch, &body)?;
     Ok(Reply {
         time,
         epoch: delegation.epoch,
@@ -127,14 +125,40 @@ fn read_body(endpoint: Endpoint, payload: &Object) -> Result<ReplyBody, JsonErro
     })
 }
 
-/// The grant is what a box shows to an HQ that has forgotten it: one that would not be taken then
-/// is refused now.
-fn check_grant(config: &Config, answer: &EnrolAnswer) -> Result<(), AnswerError> {
-    let grant = Grant::open(config.crypto, &config.roots, &answer.grant)?;
-    let fits = grant.key.to_string() == answer.sub
-        && grant.device == answer.device
-        && grant.mode == answer.mode
-        && grant.cert_names() == answer.names;
+/// A grant is what a box shows to an HQ that has forgotten it: one that would not be taken then is
+/// refused now.
+fn check_grant(
+    config: &Config,
+    state: &State,
+    epoch: u64,
+    body: &ReplyBody,
+) -> Result<(), AnswerError> {
+    let (grant, device, mode, names) = match (body, state.member()) {
+        (ReplyBody::Enrol(answer), _) => {
+            (&answer.grant, &answer.device, answer.mode, &answer.names)
+        }
+        (
+            ReplyBody::Poll(PollAnswer {
+                grant: Some(grant), ..
+            }),
+            Some(member),
+        ) => (grant, &member.device, member.mode, &member.names),
+        (
+            ReplyBody::Contact(_)
+            | ReplyBody::Order(_)
+            | ReplyBody::Poll(_)
+            | ReplyBody::Address(_)
+            | ReplyBody::Retire(_)
+            | ReplyBody::Problem(_),
+            _,
+        ) => return Ok(()),
+    };
+    let grant = Grant::open(config.crypto, &config.roots, grant, epoch)?;
+    let key = identity(state).map(|key| key.thumbprint(config.crypto));
+    let fits = Some(grant.key) == key
+        && grant.device == *device
+        && grant.mode == mode
+        && grant.cert_names() == *names;
     match fits {
         true => Ok(()),
         false => Err(AnswerError::OtherGrant),

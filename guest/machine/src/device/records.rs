@@ -97,7 +97,8 @@ pub struct Member {
     pub pending: Option<Pending>,
     /// The addresses that HQ has, in word mode.
     pub reported: Vec<IpAddr>,
-    /// HQ has forgotten this box: it makes contact and enrols again, showing the grant.
+    /// HQ has forgotten this box, or takes no token that it has: it makes contact and enrols
+    /// again, showing the grant.
     pub reinstating: bool,
     /// Orders that failed in a row.
     pub failures: u32,

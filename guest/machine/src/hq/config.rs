@@ -30,6 +30,9 @@ pub struct Config {
     pub cas: Vec<Ca>,
     /// Names for HQ's own public certificate, sorted; empty: none.
     pub own_names: Vec<CertName>,
+    /// Grants signed under an epoch below this one are not believed: whoever stole a key that was
+    /// cut off could sign them.
+    pub oldest_grant_epoch: u64,
     /// Loopback addresses are LAN addresses: for a demo on one machine.
     pub danger_loopback: bool,
 }
@@ -87,6 +90,8 @@ pub struct RawConfig {
     pub cas: Vec<Ca>,
     /// Names of HQ's own certificate.
     pub own_names: Vec<String>,
+    /// Grants of an older epoch are refused; none: those older than HQ's own delegation.
+    pub oldest_grant_epoch: Option<u64>,
     /// Loopback addresses are LAN addresses.
     pub danger_loopback: bool,
 }
@@ -134,6 +139,7 @@ impl Config {
         let seed = Secret::new(bytes32("signing-seed", &raw.signing_seed)?);
         let signer =
             HqSigner::new(crypto, &roots, seed, delegation).map_err(wrong("delegation"))?;
+        let oldest_grant_epoch = raw.oldest_grant_epoch.unwrap_or(signer.epoch());
         let token_key = Secret::new(bytes32("token-key", &raw.token_key)?);
 
         bounded("cas", raw.cas.len(), MAX_CAS)?;
@@ -182,6 +188,7 @@ impl Config {
             models,
             cas: raw.cas,
             own_names,
+            oldest_grant_epoch,
             danger_loopback: raw.danger_loopback,
         })
     }
@@ -216,6 +223,7 @@ impl fmt::Debug for Config {
             .field("models", &self.models)
             .field("cas", &self.cas)
             .field("own_names", &self.own_names)
+            .field("oldest_grant_epoch", &self.oldest_grant_epoch)
             .field("danger_loopback", &self.danger_loopback)
             .finish_non_exhaustive()
     }

@@ -15,6 +15,12 @@
 //!
 //! Refusals do not advance the counter: a problem document carries no token. But the refused
 //! request is remembered, else its replay, after the counter has moved on, would look like a clone.
+//!
+//! A box without a token that HQ takes (its flash was restored from an old copy, or HQ lost the key
+//! that tokens are made with) enrols again, with its identity key and a nonce that HQ gave after the
+//! last enrolment ([`Continuity::begin_again`]). The token that was current is a used one from then
+//! on: if another box holds it, this is a clone, and case 5 finds it.
+//!
 //! (One limit remains: of more than [`REMEMBERED`] requests refused on one and the same token the
 //! oldest is forgotten, and would be decided about again if it were replayed before the next
 //! request that is taken.)
@@ -37,6 +43,8 @@ pub struct Continuity {
     recent: Vec<Seen>,
     /// Below this counter requests may have been forgotten.
     floor: u64,
+    /// The last enrolment.
+    begun: Timestamp,
 }
 
 /// A request that was answered or refused.
@@ -76,7 +84,22 @@ impl Continuity {
             },
             recent: Vec::new(),
             floor: counter,
+            begun: now,
         }
+    }
+
+    /// The device has enrolled again. Whoever holds the token that was current until then is
+    /// another box.
+    pub fn begin_again(&mut self, enrolment: Digest, now: Timestamp) {
+        self.replace_last(enrolment);
+        self.counter = now.millis().max(self.counter.saturating_add(1));
+        self.begun = now;
+    }
+
+    /// The last enrolment: a nonce given before it may be the one of a captured request.
+    #[must_use]
+    pub const fn begun(&self) -> Timestamp {
+        self.begun
     }
 
     /// The counter for the next token.

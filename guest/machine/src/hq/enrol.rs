@@ -11,10 +11,11 @@ use super::event::{
     Candidates, Enrolment, Load, NoteKind, Received, Reply, ReplyBody, Subject, Verdict,
 };
 use super::issuance::{Line, Work};
+use super::member::{self, CHALLENGED_RETRY};
 use super::names::Label;
 use super::records::{Admitted, Bundle, DeviceRecord, Key, NameRecord, Record, Standing};
 use super::{summary, token};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::types::{DeviceId, Digest, DnsName, NameMode};
 use crate::wire::message::{Contact, ContactAnswer, Credential, EnrolAnswer};
 use crate::wire::problem::ProblemKind;
@@ -48,7 +49,7 @@ pub(super) fn enrol(
 ) -> Verdict {
     let sub = enrolment.thumbprint.to_string();
     if let Some(device) = bundle.identity(&enrolment.thumbprint) {
-        return known(desk, bundle, received, &sub, device);
+        return known(desk, bundle, received, enrolment, device);
     }
     match admit(desk, enrolment, received.load) {
         Ok(model) => {
@@ -94,15 +95,17 @@ pub(super) fn reads(bundle: &Bundle, enrolment: &Enrolment, digest: &Digest) -> 
     keys
 }
 
-/// The key has enrolled before: its own request again is answered as before, any other refused.
+/// The key has enrolled before: the same request is answered as before, a new one on a nonce from
+/// after that enrolment gives its holder another first token.
 fn known(
     desk: &mut Desk<'_>,
     bundle: &Bundle,
     received: &Received,
-    sub: &str,
+    enrolment: &Enrolment,
     id: &DeviceId,
 ) -> Verdict {
     let digest = received.digest;
+    let sub = enrolment.thumbprint.to_string();
     desk.subject = Subject::Device(id.clone());
     let Some(device) = bundle.device(id) else {
         // The key's record is never without the device's; only a person can have removed it.
@@ -122,33 +125,82 @@ fn known(
         desk.reply_again(Reply::Again(stored.clone()));
         return Verdict::NoOp;
     }
-    let (kind, detail) = if device.is_retired() {
-        (
-            ProblemKind::Retired,
-            alloc::format!("{id} was retired; a new identity is needed"),
-        )
-    } else if device.enrolment == digest {
-        (
-            ProblemKind::StaleRequest,
-            alloc::format!("it enrolled {id}, which has moved on since"),
-        )
-    } else {
-        (
-            ProblemKind::AlreadyEnrolled,
-            alloc::format!("by another request, as {id}"),
-        )
+    let (kind, detail, retry_after) = match may_rejoin(device, enrolment, digest, desk.now) {
+        Ok(()) => {
+            rejoin(desk, received, enrolment, device.clone());
+            return Verdict::Taken;
+        }
+        Err(refused) => refused,
     };
-    desk.refuse(sub, digest, kind, detail, None);
+    desk.refuse(sub, digest, kind, detail, retry_after);
     Verdict::NoOp
+}
+
+/// Whether the holder of the identity key may have another first token. Whatever was captured may
+/// not: its nonce was given before the enrolment that it brought about.
+fn may_rejoin(
+    device: &DeviceRecord,
+    enrolment: &Enrolment,
+    digest: Digest,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let id = &device.id;
+    match device.standing {
+        Standing::Retired { .. } => {
+            let detail = alloc::format!("{id} was retired; a new identity is needed");
+            return Err((ProblemKind::Retired, detail, None));
+        }
+        Standing::Challenged { .. } => {
+            let detail = alloc::format!("two boxes are {id}; the operator has to look");
+            return Err((ProblemKind::Challenged, detail, Some(CHALLENGED_RETRY)));
+        }
+        Standing::Good | Standing::Pardoned => {}
+    }
+    if device.continuity.remembers(&digest) {
+        let detail = alloc::format!("it enrolled {id}, which has moved on since");
+        return Err((ProblemKind::StaleRequest, detail, None));
+    }
+    match enrolment.given {
+        None => Err(stale_nonce()),
+        Some(given) if given <= device.continuity.begun() => {
+            let detail = alloc::format!("as {id}, by another request, after this nonce was given");
+            let retry_after = Some(token::until_next_span(now));
+            Err((ProblemKind::AlreadyEnrolled, detail, retry_after))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// A box that HQ knows begins again with a token of its own: what it was and has stays.
+fn rejoin(
+    desk: &mut Desk<'_>,
+    received: &Received,
+    enrolment: &Enrolment,
+    mut device: DeviceRecord,
+) {
+    let (now, digest) = (desk.now, received.digest);
+    device.continuity.begin_again(digest, now);
+    device.standing = Standing::Good;
+    device.firmware.clone_from(&enrolment.enrol.firmware);
+    device.last_contact = now;
+    device.prefix.clone_from(&received.prefix);
+    if let Some(certificate) = &mut device.line.certificate {
+        certificate.doubtful = true;
+    }
+    let text = "it enrolled again with its identity key: it had no token that HQ takes";
+    desk.note(NoteKind::Rejoined, text);
+    let answer = answer(desk, &device, enrolment, digest);
+    desk.reply(ReplyBody::Enrol(answer), Some(device.id.clone()));
+    device.grant_epoch = desk.config.signer.epoch();
+    member::save(desk, device);
 }
 
 type Refused = (ProblemKind, String, Option<Span>);
 
 /// Whether policy lets the stranger in.
 fn admit<'a>(desk: &Desk<'a>, enrolment: &Enrolment, load: Load) -> Result<&'a Model, Refused> {
-    if !enrolment.fresh {
-        let detail = "make contact again and use the nonce in the answer";
-        return Err((ProblemKind::StaleNonce, detail.to_string(), None));
+    if enrolment.given.is_none() {
+        return Err(stale_nonce());
     }
     if let Some(Err(why)) = &enrolment.grant {
         return Err((ProblemKind::BadGrant, why.clone(), None));
@@ -178,6 +230,11 @@ fn admit<'a>(desk: &Desk<'a>, enrolment: &Enrolment, load: Load) -> Result<&'a M
         ));
     }
     Ok(model)
+}
+
+fn stale_nonce() -> Refused {
+    let detail = "make contact again and use the nonce in the answer";
+    (ProblemKind::StaleNonce, detail.to_string(), None)
 }
 
 /// What a new device is called.
@@ -275,29 +332,7 @@ fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat
         admitted,
     } = seat;
     desk.subject = Subject::Device(id.clone());
-    let (crypto, now, digest) = (desk.crypto(), desk.now, received.digest);
-    let continuity = Continuity::begin(digest, now);
-    let token = token::continuity_token(desk.config, &id, continuity.counter());
-    let grant = Grant {
-        key: enrolment.thumbprint,
-        device: id.clone(),
-        mode,
-        name: name.clone(),
-        serial,
-        issued: now,
-    };
-    let answer = EnrolAnswer {
-        sub: enrolment.thumbprint.to_string(),
-        req: digest,
-        time: now,
-        device: id.clone(),
-        token,
-        grant: grant.sign(crypto, &desk.config.signer),
-        names: grant.cert_names(),
-        mode,
-    };
-    desk.reply(ReplyBody::Enrol(answer), Some(id.clone()));
-
+    let (now, digest) = (desk.now, received.digest);
     let enrol = &enrolment.enrol;
     let (kind, how) = match admitted {
         Admitted::Open | Admitted::OpenUnproved => (NoteKind::Enrolled, "new"),
@@ -319,20 +354,22 @@ fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat
         mode,
         name: name.clone(),
         serial,
+        grant_epoch: desk.config.signer.epoch(),
         admitted,
         grade: enrol.entropy.grade,
         sources: enrol.entropy.sources.clone(),
-        enrolment: digest,
         enrolled: now,
         last_contact: now,
         prefix: received.prefix.clone(),
-        continuity,
+        continuity: Continuity::begin(digest, now),
         restored: u32::from(admitted == Admitted::Grant),
         standing: Standing::Good,
         addresses: Vec::new(),
         renew_asked: false,
         line: Line::default(),
     };
+    let answer = answer(desk, &device, enrolment, digest);
+    desk.reply(ReplyBody::Enrol(answer), Some(id.clone()));
     match mode {
         NameMode::Address => device.line.add_zone_chore(desk, Work::PublishLabel(name)),
         NameMode::Word => {}
@@ -351,6 +388,27 @@ fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat
     desk.summarise(summary::of_device(&device, now));
     desk.write(Key::Device(id), Record::Device(Box::new(device)));
     Verdict::Taken
+}
+
+/// What a device is told when it has enrolled.
+fn answer(
+    desk: &Desk<'_>,
+    device: &DeviceRecord,
+    enrolment: &Enrolment,
+    digest: Digest,
+) -> EnrolAnswer {
+    let token = token::continuity_token(desk.config, &device.id, device.continuity.counter());
+    let grant = device.grant(enrolment.thumbprint, desk.now);
+    EnrolAnswer {
+        sub: enrolment.thumbprint.to_string(),
+        req: digest,
+        time: desk.now,
+        device: device.id.clone(),
+        token,
+        grant: grant.sign(desk.crypto(), &desk.config.signer),
+        names: grant.cert_names(),
+        mode: device.mode,
+    }
 }
 
 /// Enrolments from one network within an hour.

@@ -109,8 +109,8 @@ pub struct Enrolment {
     pub thumbprint: Thumbprint,
     /// The message.
     pub enrol: Enrol,
-    /// HQ's nonce was made here, for this network, not long ago.
-    pub fresh: bool,
+    /// When HQ's nonce was given at the earliest; none if it was not given here, or is too old.
+    pub given: Option<Timestamp>,
     /// The grant it shows, if it shows one; or why that does not hold.
     pub grant: Option<Result<Grant, String>>,
     /// What the device is called if it is new.
@@ -358,6 +358,8 @@ pub enum NoteKind {
     Enrolled,
     /// HQ had forgotten a device and took it back.
     Restored,
+    /// A device that HQ knows enrolled again: it had lost its token, or HQ the key it was made with.
+    Rejoined,
     /// A device asked for a certificate.
     Ordered,
     /// The CA made an order.
@@ -484,6 +486,7 @@ impl NoteKind {
         match self {
             Self::Enrolled => "enrolled",
             Self::Restored => "restored",
+            Self::Rejoined => "rejoined",
             Self::Ordered => "ordered",
             Self::OrderCreated => "order-created",
             Self::Validated => "validated",

@@ -203,6 +203,7 @@ impl Said {
                 window: polled.window,
                 reason: polled.reason,
                 commands: polled.commands,
+                grant: polled.grant,
             }),
             Self::Address { retry_after } => ReplyBody::Address(AddressAnswer {
                 binding: bind(retry_after),

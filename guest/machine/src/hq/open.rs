@@ -153,7 +153,7 @@ impl Envelope {
                     .payload;
                 let enrol = Enrol::parse(&payload)
                     .map_err(|error| refuse((&error).into(), error.to_string()))?;
-                let fresh = token::contact_nonce_is_fresh(config, &enrol.hq_nonce, now);
+                let given = token::contact_nonce_given(config, &enrol.hq_nonce, now);
                 let grant = enrol
                     .grant
                     .as_ref()
@@ -169,7 +169,7 @@ impl Envelope {
                     key,
                     thumbprint,
                     enrol,
-                    fresh,
+                    given,
                     grant,
                     candidates,
                 })))
@@ -264,8 +264,13 @@ fn member_body(
 
 /// The grant, if HQ made it for this key.
 fn grant_of(config: &Config, grant: &Object, key: &Ed25519Public) -> Result<Grant, String> {
-    let grant =
-        Grant::open(config.crypto, &config.roots, grant).map_err(|error| error.to_string())?;
+    let grant = Grant::open(
+        config.crypto,
+        &config.roots,
+        grant,
+        config.oldest_grant_epoch,
+    )
+    .map_err(|error| error.to_string())?;
     match grant.key == key.thumbprint(config.crypto) {
         true => Ok(grant),
         false => Err(String::from("the grant was made for another key")),

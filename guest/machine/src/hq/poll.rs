@@ -10,6 +10,7 @@ use super::member::Said;
 use super::records::{Bundle, DeviceRecord};
 use crate::time::{Span, Timestamp};
 use crate::types::{Digest, ShortText};
+use crate::wire::json::Object;
 use crate::wire::message::{Command, Issued, OrderStatus, Window};
 
 /// The answer to a poll, without what every answer has.
@@ -18,6 +19,7 @@ pub(super) struct Polled {
     pub(super) window: Option<Window>,
     pub(super) reason: String,
     pub(super) commands: Vec<Command>,
+    pub(super) grant: Option<Object>,
     pub(super) retry_after: Span,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn poll(
             window: None,
             reason: line.story(),
             commands: Vec::new(),
+            grant: None,
             retry_after: failed.not_before.since(now).max(SOON).min(FAILED_RETRY),
         },
         // It comes back although nothing is under way: HQ has lost its order.
@@ -82,6 +85,7 @@ pub(super) fn poll(
             window: None,
             reason: line.story(),
             commands: Vec::new(),
+            grant: None,
             retry_after: line.working_retry(now),
         },
     };
@@ -94,7 +98,21 @@ pub(super) fn poll(
     if device.renew_asked && !working && polled.commands.is_empty() {
         polled = polled.asking_to_renew();
     }
+    polled.grant = newer_grant(desk, device);
     Said::Poll(polled)
+}
+
+/// Grants of a key that was cut off are not believed any more, so a device is given a new one
+/// before it needs it. Once: the answer is stored and comes again until the device has it.
+fn newer_grant(desk: &Desk<'_>, device: &mut DeviceRecord) -> Option<Object> {
+    let signer = &desk.config.signer;
+    if device.grant_epoch >= signer.epoch() {
+        return None;
+    }
+    device.grant_epoch = signer.epoch();
+    let crypto = desk.crypto();
+    let grant = device.grant(device.key.thumbprint(crypto), desk.now);
+    Some(grant.sign(crypto, signer))
 }
 
 /// The answer where a certificate was issued and nothing else is under way.
@@ -130,6 +148,7 @@ fn settled(
             window: None,
             reason: alloc::format!("issued by {}", certificate.issuer),
             commands: Vec::new(),
+            grant: None,
             retry_after,
         },
         // A leaf that HQ has never seen, after a loss: HQ was restored from a backup older than it.
@@ -149,6 +168,7 @@ impl Polled {
             window: None,
             reason,
             commands,
+            grant: None,
             retry_after,
         }
     }

@@ -31,6 +31,7 @@ use crate::time::Timestamp;
 use crate::types::{
     CertName, DeviceId, Digest, DnsName, Ed25519Public, NameMode, ShortText, Thumbprint, base32,
 };
+use crate::wire::trust::Grant;
 
 /// The key of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,15 +96,15 @@ pub struct DeviceRecord {
     pub name: DnsName,
     /// Serial of the grant.
     pub serial: u64,
+    /// Epoch of the key that signed the grant it was given last.
+    pub grant_epoch: u64,
     /// Why it was let in.
     pub admitted: Admitted,
     /// Grade of the entropy behind its identity key.
     pub grade: Grade,
     /// The sources of that entropy.
     pub sources: Vec<ShortText>,
-    /// SHA-256 of the request that enrolled it.
-    pub enrolment: Digest,
-    /// When that was.
+    /// When it enrolled first.
     pub enrolled: Timestamp,
     /// Its last message.
     pub last_contact: Timestamp,
@@ -430,6 +431,18 @@ impl DeviceRecord {
         match self.standing {
             Standing::Good | Standing::Challenged { .. } | Standing::Pardoned => false,
             Standing::Retired { .. } => true,
+        }
+    }
+
+    /// HQ's word that the name is its own.
+    pub(super) fn grant(&self, key: Thumbprint, issued: Timestamp) -> Grant {
+        Grant {
+            key,
+            device: self.id.clone(),
+            mode: self.mode,
+            name: self.name.clone(),
+            serial: self.serial,
+            issued,
         }
     }
 

@@ -19,15 +19,21 @@ pub fn contact_nonce(config: &Config, now: Timestamp) -> String {
     write(config, CONTACT, &[], bucket(now))
 }
 
-/// Whether an `enrol` carries a nonce that was given in the current or the two previous spans of
-/// ten minutes.
+/// When the span of ten minutes began in which the nonce of an `enrol` was given; none if it was
+/// not given here, or before the two spans that precede the current one.
 #[must_use]
-pub fn contact_nonce_is_fresh(config: &Config, nonce: &str, now: Timestamp) -> bool {
-    let Some(given) = read(config, CONTACT, &[], nonce) else {
-        return false;
-    };
+pub fn contact_nonce_given(config: &Config, nonce: &str, now: Timestamp) -> Option<Timestamp> {
+    let given = read(config, CONTACT, &[], nonce)?;
     let current = bucket(now);
-    (current.saturating_sub(BUCKETS_BACK)..=current).contains(&given)
+    (current.saturating_sub(BUCKETS_BACK)..=current)
+        .contains(&given)
+        .then(|| Timestamp::from_millis(given * BUCKET.millis()))
+}
+
+/// How long until a `contact` brings a nonce of another span.
+#[must_use]
+pub fn until_next_span(now: Timestamp) -> Span {
+    Span::from_millis(BUCKET.millis() - now.millis() % BUCKET.millis())
 }
 
 /// The continuity token of a device: the server's nonce after enrolment.

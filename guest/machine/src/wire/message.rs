@@ -237,6 +237,9 @@ pub struct PollAnswer {
     pub reason: String,
     /// What HQ asks for.
     pub commands: Vec<Command>,
+    /// A grant of the same name to be stored in place of the one that the device has: HQ's key has
+    /// changed.
+    pub grant: Option<Object>,
 }
 
 /// HQ's answer to `address`.
@@ -655,8 +658,12 @@ impl PollAnswer {
             ),
             None => object,
         };
-        match issued.map(|issued| issued.window).or(self.window) {
+        let object = match issued.map(|issued| issued.window).or(self.window) {
             Some(window) => object.with("window", Json::Object(window.write())),
+            None => object,
+        };
+        match &self.grant {
+            Some(grant) => object.with("grant", Json::Object(grant.clone())),
             None => object,
         }
     }
@@ -700,6 +707,7 @@ impl PollAnswer {
             window,
             reason: reason(object)?,
             commands,
+            grant: object.optional_object("grant")?.cloned(),
         })
     }
 }

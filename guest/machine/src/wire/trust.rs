@@ -62,12 +62,12 @@ pub enum TrustError {
     /// The delegation is signed by no pinned root.
     #[error("the delegation is signed by no root that this image pins")]
     UnknownRoot,
-    /// The delegation is of an older epoch than one already seen.
-    #[error("the delegation is of epoch {got}, this device has seen {floor}")]
+    /// The delegation is of an epoch that was cut off.
+    #[error("the delegation is of epoch {got}, and only {floor} and later ones are believed here")]
     OldEpoch {
         /// Its epoch.
         got: u64,
-        /// The highest epoch seen.
+        /// The lowest that is believed.
         floor: u64,
     },
     /// The delegation has ended.
@@ -102,7 +102,7 @@ pub enum TrustError {
 pub enum Expiry {
     /// Answers: it must not have ended at the lower bound of the time.
     NotBefore(Timestamp),
-    /// Grants: they outlive the key that signed them.
+    /// Grants: they outlive the delegation of the key that signed them.
     Ignored,
 }
 
@@ -202,6 +202,7 @@ pub struct HqSigner {
     hq_id: String,
     seed: Secret<32>,
     kid: String,
+    epoch: u64,
     delegation: Object,
 }
 
@@ -227,8 +228,15 @@ impl HqSigner {
             hq_id: roots.hq_id.clone(),
             seed,
             kid,
+            epoch: opened.epoch,
             delegation,
         })
+    }
+
+    /// Epoch of the key's delegation.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Signs a stored message anew if it went out under another delegation, which its receiver may
@@ -284,14 +292,20 @@ impl Grant {
         signer.sign(crypto, Typ::Grant, &payload)
     }
 
-    /// Checks a grant: it outlives the key that signed it, so only root and signature count.
+    /// Checks a grant: it outlives the delegation of the key that signed it, but not the epoch.
     ///
     /// # Errors
     ///
-    /// If it does not come from HQ or is not well formed.
-    pub fn open(crypto: &dyn Crypto, roots: &Roots, object: &Object) -> Result<Self, TrustError> {
+    /// If it does not come from HQ, is of an epoch below `epoch_floor`, or is not well formed.
+    pub fn open(
+        crypto: &dyn Crypto,
+        roots: &Roots,
+        object: &Object,
+        epoch_floor: u64,
+    ) -> Result<Self, TrustError> {
         let unverified = Unverified::from_object(object)?;
-        let (verified, _) = roots.open(crypto, unverified, Typ::Grant, 0, Expiry::Ignored)?;
+        let (verified, _) =
+            roots.open(crypto, unverified, Typ::Grant, epoch_floor, Expiry::Ignored)?;
         let payload = verified.payload;
         Ok(Self {
             key: payload.parsed("key", Thumbprint::parse)?,

@@ -14,10 +14,11 @@ use otscert_machine::device::Device;
 use otscert_machine::device::drive::Input;
 use otscert_machine::peer::{Answer, Endpoint};
 use otscert_machine::time::{ClockTrust, Span, Timestamp};
-use otscert_machine::types::{Digest, NameMode};
+use otscert_machine::types::{Digest, DnsName, NameMode};
 use otscert_machine::wire::json::Json;
 use otscert_machine::wire::message::Command;
 use otscert_machine::wire::problem::{self, ProblemKind};
+use otscert_machine::wire::trust::Grant;
 
 use mini_hq::MiniHq;
 use rig::{NOW, Rig};
@@ -308,6 +309,39 @@ fn a_grant_for_another_key_is_refused() {
         rig.device.state().pending().unwrap().endpoint,
         Endpoint::Enrol
     );
+}
+
+#[test]
+fn a_newer_grant_is_stored_and_shown_and_one_of_another_name_is_refused() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    rig.hq.delegate(2);
+    let (key, device) = rig.hq.device.clone().unwrap();
+    let name = rig.progress().names[0].base.clone();
+    let other = DnsName::parse("another.devices.test").unwrap();
+    let mut grant = Grant {
+        key: key.thumbprint(&RustCrypto),
+        device,
+        mode: NameMode::Address,
+        name: other,
+        serial: 1,
+        issued: rig.hq.clock,
+    };
+    rig.hq.grant = Some(grant.sign(&RustCrypto, &rig.hq.signer));
+    rig.wait(Span::from_hours(13));
+    assert!(rig.hq.grant.is_none(), "it went out");
+
+    grant.name = name;
+    rig.hq.grant = Some(grant.sign(&RustCrypto, &rig.hq.signer));
+    rig.hq.answered = None;
+    rig.wait(Span::from_hours(26));
+    assert!(rig.hq.grant.is_none(), "it went out");
+    rig.hq.forget();
+    rig.hq.oldest_grant_epoch = 2;
+    rig.wait(Span::from_hours(26));
+    assert_eq!(rig.hq.reinstated, 1, "{}", rig.progress().reason);
+    assert_eq!(rig.progress().names[0].base, grant.name);
 }
 
 #[test]

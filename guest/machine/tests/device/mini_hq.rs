@@ -31,6 +31,8 @@ pub(crate) struct MiniHq {
     pub(crate) seen: Vec<&'static str>,
     pub(crate) addresses: Vec<String>,
     pub(crate) command: Option<Command>,
+    pub(crate) grant: Option<Object>,
+    pub(crate) oldest_grant_epoch: u64,
     pub(crate) refuse: Option<ProblemKind>,
     pub(crate) refuse_enrol: Option<ProblemKind>,
     pub(crate) foreign_grant: bool,
@@ -65,6 +67,8 @@ impl MiniHq {
             seen: Vec::new(),
             addresses: Vec::new(),
             command: None,
+            grant: None,
+            oldest_grant_epoch: 0,
             refuse: None,
             refuse_enrol: None,
             foreign_grant: false,
@@ -151,9 +155,9 @@ impl MiniHq {
         let verified = unverified.verify(&RustCrypto, &key).unwrap();
         let enrol = Enrol::parse(&verified.payload).unwrap();
         let thumbprint = key.thumbprint(&RustCrypto);
-        let shown = enrol
-            .grant
-            .map(|grant| Grant::open(&RustCrypto, &self.roots, &grant).unwrap());
+        let shown = enrol.grant.map(|grant| {
+            Grant::open(&RustCrypto, &self.roots, &grant, self.oldest_grant_epoch).unwrap()
+        });
         let grant = match shown {
             Some(grant) => {
                 self.reinstated += 1;
@@ -270,6 +274,7 @@ impl MiniHq {
                     window,
                     reason,
                     commands,
+                    grant: self.grant.take(),
                 };
                 (Typ::PollAnswer, answer.to_object())
             }

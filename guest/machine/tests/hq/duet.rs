@@ -16,7 +16,7 @@ use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
 use otscert_machine::types::ExchangeId;
 
 use super::client::text;
-use super::world::{CRYPTO, NOW, World, roots};
+use super::world::{CRYPTO, NOW, World, raw_config, roots};
 
 #[test]
 fn a_box_from_power_on_to_https() {
@@ -148,8 +148,55 @@ fn an_hq_restored_from_before_ten_enrolments_and_ten_renewals_gets_everybody_bac
     assert_eq!(world.count(NoteKind::Enrolled), 0);
 }
 
+/// The owner restores a copy of the flash that is older than HQ remembers.
+#[test]
+fn a_box_restored_from_a_very_old_copy_recovers_and_the_operator_sees_it() {
+    let mut world = World::new();
+    let mut unit = Unit::new(1, "box");
+    unit.run(&mut world, Span::from_minutes(1), |unit| {
+        unit.progress().state == "Serving"
+    });
+    let copy = unit.host.records.clone();
+    unit.run(&mut world, Span::from_days(60), |_| false);
+    unit.host.records = copy;
+    unit.restart();
+    let names = unit.progress().names.clone();
+    let version = unit.progress().credential_version;
+    unit.run(&mut world, Span::from_days(2), |unit| {
+        unit.progress().credential_version > version
+    });
+    let progress = unit.progress();
+    assert_eq!(progress.state, "Serving", "{progress:?}");
+    assert_eq!(progress.names, names);
+    assert_eq!(world.count(NoteKind::Rejoined), 1);
+    assert_eq!(world.count(NoteKind::Challenged), 0);
+    assert_eq!(world.count(NoteKind::Enrolled), 1);
+}
+
+#[test]
+fn boxes_recover_from_an_hq_that_lost_the_key_of_its_tokens() {
+    let mut world = World::new();
+    let mut unit = Unit::new(1, "box");
+    unit.run(&mut world, Span::from_minutes(1), |unit| {
+        unit.progress().state == "Serving"
+    });
+    let names = unit.progress().names.clone();
+    let mut raw = raw_config();
+    raw.token_key = vec![9; 32];
+    world.config = otscert_machine::hq::Config::new(&CRYPTO, raw).unwrap();
+    let version = unit.progress().credential_version;
+    unit.run(&mut world, Span::from_days(60), |unit| {
+        unit.progress().credential_version > version
+    });
+    assert_eq!(unit.progress().names, names);
+    assert_eq!(world.count(NoteKind::Rejoined), 1);
+    assert_eq!(world.count(NoteKind::Challenged), 0);
+    assert_eq!(world.count(NoteKind::Enrolled), 1);
+}
+
 /// A box with its host.
 struct Unit {
+    config: Config,
     device: Device,
     host: Memory,
     now: Timestamp,
@@ -168,12 +215,13 @@ impl Unit {
             credential: Credential::Open,
             hq_trusted: false,
         };
-        let device = Device::new(config).unwrap();
+        let device = Device::new(config.clone()).unwrap();
         let host = Memory {
             seed: n,
             ..Memory::default()
         };
         let mut unit = Self {
+            config,
             device,
             host,
             now: Timestamp::from_millis(NOW),
@@ -181,6 +229,13 @@ impl Unit {
         };
         unit.input(Input::Resumed(1));
         unit
+    }
+
+    /// A power cut: another instance on what is stored.
+    fn restart(&mut self) {
+        self.device = Device::new(self.config.clone()).unwrap();
+        self.host.submitted.clear();
+        self.input(Input::Resumed(1));
     }
 
     fn progress(&self) -> Progress {

@@ -5,18 +5,20 @@ use std::collections::BTreeSet;
 use otscert_machine::crypto::Crypto;
 use otscert_machine::entropy::Generator;
 use otscert_machine::hq::MOST_FROM_PREFIX;
-use otscert_machine::hq::config::Config;
+use otscert_machine::hq::config::{Config, RawConfig};
+use otscert_machine::hq::continuity::REMEMBERED;
+use otscert_machine::hq::drive::Command;
 use otscert_machine::hq::event::{Candidates, NoteKind};
 use otscert_machine::hq::names::{Label, MAX_CANDIDATES};
-use otscert_machine::hq::records::{Admitted, Key, NameRecord, Record};
+use otscert_machine::hq::records::{Admitted, DeviceRecord, Key, NameRecord, Record};
 use otscert_machine::peer::Endpoint;
-use otscert_machine::time::Span;
+use otscert_machine::time::{Span, Timestamp};
 use otscert_machine::types::{DeviceId, Ed25519Public, NameMode};
 use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::{Delegation, Grant};
 
 use super::client::{Client, Said, open, refused};
-use super::world::{CRYPTO, World, raw_config, seed};
+use super::world::{CRYPTO, HQ_ID, NOW, World, raw_config, roots, seed};
 
 #[test]
 fn contact_stores_nothing_and_gives_every_time_another_seed() {
@@ -321,15 +323,7 @@ fn a_stored_answer_is_signed_anew_under_a_new_delegation() {
     let hq_nonce = client.contact(&mut world).hq_nonce;
     let body = client.enrol_bytes(&hq_nonce);
     let before = world.request(Endpoint::Enrol, &body);
-    let mut raw = raw_config();
-    let delegation = Delegation {
-        key: Ed25519Public::new(CRYPTO.ed25519_public(&seed(5))),
-        epoch: 2,
-        not_after: world.now + Span::from_days(400),
-    };
-    raw.signing_seed = vec![5; 32];
-    raw.delegation = delegation.sign(&CRYPTO, "hq.test", &seed(1)).to_bytes();
-    world.config = Config::new(&CRYPTO, raw).unwrap();
+    world.config = Config::new(&CRYPTO, of_epoch_2()).unwrap();
     let after = world.request(Endpoint::Enrol, &body);
     assert_ne!(before.body, after.body);
     let (first, second) = (open(&before), open(&after));
@@ -354,4 +348,152 @@ fn of_many_that_fight_for_one_key_exactly_one_wins() {
             .all(|problem| problem == ProblemKind::AlreadyEnrolled.slug())
     );
     assert_eq!(world.count(NoteKind::Enrolled), 1);
+}
+
+#[test]
+fn the_holder_of_an_enrolled_key_gets_another_token_and_nothing_else_changes() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    let before = world.device(client.id.as_ref().unwrap());
+    let (id, names) = (client.id.clone().unwrap(), client.names.clone());
+    let old_token = client.token.clone();
+
+    // At once the nonce may be that of a captured request.
+    let hq_nonce = client.contact(&mut world).hq_nonce;
+    let body = client.enrol_bytes(&hq_nonce);
+    let reply = world.request(Endpoint::Enrol, &body);
+    assert_eq!(reply.problem, ProblemKind::AlreadyEnrolled.slug());
+    let wait = reply.retry_after_s.expect("it is told when to come back");
+
+    world.now = world.now + Span::from_seconds(u64::from(wait));
+    let answer = client.enrol(&mut world);
+    assert_eq!((&answer.device, &answer.names), (&id, &names));
+    assert_eq!(world.count(NoteKind::Rejoined), 1);
+    assert_eq!(world.count(NoteKind::Enrolled), 1);
+    assert_ne!(client.token, old_token);
+    let after = world.device(&id);
+    let kept = |device: &DeviceRecord| {
+        let line = device.line.certificate.clone().map(|it| it.leaf);
+        (
+            device.key,
+            device.name.clone(),
+            device.serial,
+            device.grade,
+            device.enrolled,
+            line,
+        )
+    };
+    assert_eq!(kept(&before), kept(&after));
+    client.poll(&mut world);
+    assert_eq!(world.count(NoteKind::Challenged), 0);
+}
+
+#[test]
+fn no_captured_enrol_is_ever_taken_again() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    for _ in 0..3 {
+        world.now = world.now + Span::from_minutes(11);
+        client.enrol(&mut world);
+        for _ in 0..2 * REMEMBERED {
+            client.poll(&mut world);
+        }
+    }
+    let (store, notes) = (world.store.clone(), world.notes.clone());
+    for minutes in [0, 1, 9, 10, 19, 31] {
+        let mut world = world.clone();
+        world.now = world.now + Span::from_minutes(minutes);
+        for (endpoint, body) in &client.sent {
+            world.request(*endpoint, body);
+            assert_eq!((&world.store, &world.notes), (&store, &notes));
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_enrols_again_is_a_clone_as_soon_as_both_have_spoken() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    let mut copy = client.clone();
+    for _ in 0..2 * REMEMBERED {
+        client.poll(&mut world);
+    }
+    // Too old to be told from a replay; so it is told to enrol again.
+    assert_eq!(copy.poll_refused(&mut world), ProblemKind::StaleRequest);
+    world.now = world.now + Span::from_minutes(11);
+    copy.enrol(&mut world);
+    assert_eq!(world.count(NoteKind::Challenged), 0);
+    assert_eq!(client.poll_refused(&mut world), ProblemKind::Challenged);
+    assert_eq!(world.count(NoteKind::Challenged), 1);
+
+    // From then on neither gets another token by enrolling; only a person helps.
+    world.now = world.now + Span::from_minutes(11);
+    let hq_nonce = client.contact(&mut world).hq_nonce;
+    let body = client.enrol_bytes(&hq_nonce);
+    let kind = refused(client.send(&mut world, Endpoint::Enrol, body));
+    assert_eq!(kind, ProblemKind::Challenged);
+    copy.poll(&mut world);
+    world.command(&client.subject(), Command::Accept);
+    client.enrol(&mut world);
+    client.poll(&mut world);
+}
+
+#[test]
+fn a_grant_of_a_key_that_was_cut_off_is_not_believed() {
+    let mut world = World::new();
+    let client = Client::enrolled(&mut world, 1);
+    let grant_of_old = client.grant.clone();
+    for (oldest, believed) in [(None, false), (Some(2), false), (Some(1), true)] {
+        let mut world = World::new();
+        world.now = world.now + Span::from_days(1);
+        let mut raw = of_epoch_2();
+        raw.oldest_grant_epoch = oldest;
+        world.config = Config::new(&CRYPTO, raw).unwrap();
+        let mut client = client.clone();
+        client.grant.clone_from(&grant_of_old);
+        let hq_nonce = client.contact(&mut world).hq_nonce;
+        let body = client.enrol_bytes(&hq_nonce);
+        let reply = world.request(Endpoint::Enrol, &body);
+        let expected = match believed {
+            true => "",
+            false => ProblemKind::BadGrant.slug(),
+        };
+        assert_eq!(reply.problem, expected, "{oldest:?}");
+    }
+}
+
+#[test]
+fn under_a_new_epoch_each_box_is_given_a_new_grant_of_the_same_name_once() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    assert_eq!(client.poll(&mut world).grant, None);
+    world.config = Config::new(&CRYPTO, of_epoch_2()).unwrap();
+    let grant = client.poll(&mut world).grant.expect("a new grant");
+    assert_eq!(client.poll(&mut world).grant, None);
+
+    let opened = Grant::open(&CRYPTO, &roots(), &grant, 2).unwrap();
+    assert_eq!(Some(&opened.device), client.id.as_ref());
+    assert_eq!(opened.cert_names(), client.names);
+    assert_eq!(opened.key, client.public().thumbprint(&CRYPTO));
+
+    // An HQ that has forgotten believes it.
+    let mut forgetful = World::new();
+    forgetful.config = world.config;
+    client.grant = Some(grant);
+    let answer = client.enrol(&mut forgetful);
+    assert_eq!(answer.names, client.names);
+    assert_eq!(forgetful.kinds(), [NoteKind::Restored]);
+}
+
+/// The same HQ with another key, under a delegation of the next epoch.
+fn of_epoch_2() -> RawConfig {
+    let mut raw = raw_config();
+    let delegation = Delegation {
+        key: Ed25519Public::new(CRYPTO.ed25519_public(&seed(5))),
+        epoch: 2,
+        not_after: Timestamp::from_millis(NOW) + Span::from_days(400),
+    };
+    raw.signing_seed = vec![5; 32];
+    raw.delegation = delegation.sign(&CRYPTO, HQ_ID, &seed(1)).to_bytes();
+    raw
 }

@@ -87,6 +87,7 @@ pub(crate) fn raw_config() -> RawConfig {
             ari: true,
         }],
         own_names: vec!["hq.dev.test".into()],
+        oldest_grant_epoch: None,
         danger_loopback: false,
     }
 }

@@ -50,6 +50,7 @@ impl Hq {
                 ari: false,
             }],
             own_names: Vec::new(),
+            oldest_grant_epoch: None,
             danger_loopback: false,
         };
         let config = Config::new(&CRYPTO, raw).unwrap();

@@ -315,8 +315,8 @@ fn headers(cast: &Cast, list: &mut Cases) {
         Some("stale-nonce"),
         text_of(&right),
     );
-    let what = "a second enrolment by the same key";
-    list.add(what, "enrol", Some("already-enrolled"), text_of(&good));
+    let what = "a second enrolment by the same key, right but for HQ's nonce";
+    list.add(what, "enrol", Some("stale-nonce"), text_of(&good));
     let stranger = jws::sign(
         &CRYPTO,
         &seed,

@@ -14,6 +14,7 @@ use otscert_machine::wire::message::{
     Problem, Retire, RetireAnswer, Window,
 };
 use otscert_machine::wire::problem;
+use otscert_machine::wire::trust::Grant;
 use otscert_machine::x509::csr;
 use serde_json::{Value, json};
 
@@ -244,7 +245,13 @@ impl Book<'_> {
             window,
             reason: reason.into(),
             commands,
+            grant: None,
         };
+        let newer = Grant {
+            issued: Timestamp::from_millis(NOW + DAY),
+            ..self.cast.grant()
+        };
+        let grant = Some(newer.sign(&CRYPTO, &self.cast.hq()));
         let issued = OrderStatus::Issued(Issued { chain, window });
         for (name, what, req, answers, answer) in [
             (
@@ -299,6 +306,16 @@ impl Book<'_> {
                     "",
                     vec![Command::Renew],
                 ),
+            ),
+            (
+                "grant",
+                "No order; a grant to store in place of the one from enrolment.",
+                first,
+                "poll",
+                PollAnswer {
+                    grant,
+                    ..answer(first, OrderStatus::Idle, None, "", vec![])
+                },
             ),
         ] {
             assert_eq!(answer.binding.req, req);

@@ -397,6 +397,7 @@ pub(super) fn hq_config() -> anyhow::Result<HqConfig> {
             ari: true,
         }],
         own_names: Vec::new(),
+        oldest_grant_epoch: None,
         danger_loopback: false,
     };
     Ok(HqConfig::new(&RustCrypto, raw)?)
@@ -427,6 +428,7 @@ pub(super) fn wit_hq_config() -> registrar::Config {
         ],
         cas: vec![ca],
         own_names: Vec::new(),
+        oldest_grant_epoch: None,
         danger_loopback: false,
     }
 }
