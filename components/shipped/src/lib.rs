@@ -6,7 +6,7 @@
 mod check;
 mod engine;
 
-use sha2_host::{Digest, Sha256};
+use sha2::{Digest, Sha256};
 
 pub use check::{LoadError, Role, load, require};
 pub use engine::{EpochTicker, Limits, engine_config};
