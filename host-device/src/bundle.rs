@@ -31,11 +31,11 @@ use std::path::{Component, Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use http::Uri;
+use otscert_host::toml::{TomlError, parse};
 use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 
 use crate::pem::{PemError, read_certificates};
-use crate::toml_error::{TomlError, parse};
 
 /// A checked image bundle.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Bundle {
                 path: path.clone(),
                 source,
             })?;
-        let raw: RawBundle = parse(&text, FIELDS).map_err(|error| BundleError::Syntax {
+        let raw: RawBundle = parse(&text).map_err(|error| BundleError::Syntax {
             path: path.clone(),
             error,
         })?;
@@ -300,14 +300,6 @@ fn root(text: &str) -> Result<[u8; 32], (&'static str, String)> {
 }
 
 const FILE: &str = "bundle.toml";
-const FIELDS: &[&str] = &[
-    "hq_id",
-    "origins",
-    "protocol_roots",
-    "tls_root",
-    "model",
-    "zone",
-];
 const MAX_FILE: u64 = 64 * 1024;
 const MAX_ID: usize = 128;
 /// Each is tried for its full time-out before the next.

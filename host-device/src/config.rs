@@ -7,15 +7,15 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use otscert_host::toml::{TomlError, parse};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::board::{AddressSource, ClockSource};
 use crate::bundle::check_text;
-use crate::toml_error::{TomlError, parse};
 use crate::types::{ClockTrust, MAX_ADDRESSES};
 
-pub use file::{KEYS, RawConfig};
+pub use file::RawConfig;
 
 /// A checked config.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<RawConfig, ConfigError> {
             path: path.to_owned(),
             source,
         })?;
-    let raw: RawConfig = parse(&text, KEYS).map_err(|error| ConfigError::Syntax {
+    let raw: RawConfig = parse(&text).map_err(|error| ConfigError::Syntax {
         path: path.to_owned(),
         error,
     })?;

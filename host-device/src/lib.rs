@@ -34,12 +34,11 @@ mod pem;
 mod run;
 pub mod status;
 pub mod storage;
-mod toml_error;
 pub mod types;
 
 pub use admin::{InstallError, ListenError};
 pub use device::{Device, DeviceConfig, DeviceHandle};
 pub use machine::Machine;
+pub use otscert_host::toml::TomlError;
 pub use pem::PemError;
 pub use run::{Retired, Rhythm, RunError};
-pub use toml_error::TomlError;

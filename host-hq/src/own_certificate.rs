@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use otscert_host::files;
+use otscert_hq_ca::certificate_pem;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -25,7 +27,6 @@ use crate::clock::Clock;
 use crate::config::{KeyError, read_private};
 use crate::error::chain;
 use crate::hq::Hq;
-use crate::init::write;
 use crate::registrar::CallError;
 use crate::store::StoreError;
 use crate::tls::{self, Resolver, TlsError};
@@ -220,7 +221,10 @@ impl OwnCertificate {
         if !holds(leaf, key) {
             return Ok(false);
         }
-        let chain_pem: String = certificates.iter().map(|der| pem(der)).collect();
+        let chain_pem: String = certificates
+            .iter()
+            .map(|der| certificate_pem(der))
+            .collect();
         let key_pem = Zeroizing::new(key.serialize_pem());
         // One file for both, so that no crash can part them.
         let both = Zeroizing::new(format!("{}{chain_pem}", *key_pem));
@@ -284,7 +288,7 @@ impl OwnCertificate {
 
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), OwnError> {
         let path = self.path(name);
-        replace(&path, content).map_err(|source| OwnError::Write { path, source })
+        files::replace(&path, content).map_err(|source| OwnError::Write { path, source })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pending>> {
@@ -296,18 +300,6 @@ impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pending").finish_non_exhaustive()
     }
-}
-
-/// Replaces a secret file: the old one, or the new one, and nothing between.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    write(&beside, content, true)?;
-    fs::rename(&beside, path)
 }
 
 /// Whether a leaf holds the public half of a key.
@@ -326,18 +318,6 @@ fn begin_of(leaf: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(begin.saturating_mul(1000)))
 }
 
-fn pem(der: &[u8]) -> String {
-    use base64ct::{Base64, Encoding};
-    let text = Base64::encode_string(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in text.as_bytes().chunks(PEM_LINE) {
-        pem.push_str(&String::from_utf8_lossy(line));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
-}
-
 /// The subject of HQ's own certificate (the contract's `registrar.command`).
 const OWN: &str = "own";
 /// States of the summary (docs/ARCHITECTURE.md) in which no order is on its way.
@@ -350,8 +330,6 @@ const RENEW_AT_PART: u64 = 3;
 /// After an order that failed: under the five failed validations an hour that a public CA allows.
 const ASK_AGAIN: Duration = Duration::from_secs(900);
 const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// RFC 7468 section 2.
-const PEM_LINE: usize = 64;
 
 #[cfg(test)]
 mod tests;

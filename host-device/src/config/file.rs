@@ -148,24 +148,3 @@ fn list(text: &str) -> Result<List, std::convert::Infallible> {
         text.split(',').map(|item| item.trim().to_owned()).collect(),
     ))
 }
-
-/// The keys of the file: what a misspelt one is compared with.
-pub const KEYS: &[&str] = &[
-    "bundle",
-    "storage",
-    "http",
-    "https",
-    "addresses",
-    "hosts",
-    "firmware",
-    "build_time",
-    "model",
-    "component",
-    "control",
-    "trust_anchors",
-    "clock",
-    "hq_trusted",
-    "danger_loopback",
-    "log_format",
-    "log_level",
-];

@@ -5,36 +5,20 @@ use super::*;
 #[test]
 fn the_shipped_example_says_what_the_defaults_are_and_names_every_key() {
     let example = include_str!("../../otscert-device.example.toml");
-    let raw: RawConfig = parse(example, KEYS).unwrap();
+    let raw: RawConfig = parse(example).unwrap();
     let from_example = check(raw).unwrap();
     let defaults = check(RawConfig::default()).unwrap();
     assert_eq!(format!("{from_example:?}"), format!("{defaults:?}"));
-    for key in KEYS {
+    // serde names them all where it meets one that it does not know.
+    let error = toml::from_str::<RawConfig>("no_such_key = 1").unwrap_err();
+    let (_, keys) = error.message().split_once("expected one of ").unwrap();
+    for key in keys.split(", ").map(|key| key.trim_matches('`')) {
         let named = example.lines().any(|line| {
             line.trim_start_matches("# ")
                 .starts_with(&format!("{key} = "))
         });
         assert!(named, "{key} is not in the example");
     }
-}
-
-#[test]
-fn the_list_of_keys_is_the_list_of_fields() {
-    let error = toml::from_str::<RawConfig>("no_such_key = 1").unwrap_err();
-    let expected: Vec<&str> = error
-        .message()
-        .split("expected one of ")
-        .nth(1)
-        .unwrap()
-        .split(", ")
-        .collect();
-    assert_eq!(
-        expected
-            .iter()
-            .map(|key| key.trim_matches('`'))
-            .collect::<Vec<_>>(),
-        KEYS
-    );
 }
 
 #[test]
@@ -108,7 +92,7 @@ fn every_wrong_value_is_named_with_what_is_expected() {
             "`log_level` is \"a=b=c\"; expected error, warn",
         ),
     ] {
-        let raw: RawConfig = parse(text, KEYS).unwrap();
+        let raw: RawConfig = parse(text).unwrap();
         let error = check(raw).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
@@ -116,7 +100,7 @@ fn every_wrong_value_is_named_with_what_is_expected() {
 
 #[test]
 fn a_wrong_type_is_named_with_its_line() {
-    let error = parse::<RawConfig>("hq_trusted = \"maybe\"", KEYS)
+    let error = parse::<RawConfig>("hq_trusted = \"maybe\"")
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("line 1: invalid type"), "{error}");

@@ -25,7 +25,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A certificate in PEM (RFC 7468).
-pub(crate) fn certificate_pem(der: &[u8]) -> String {
+#[must_use]
+pub fn certificate_pem(der: &[u8]) -> String {
     let body = Base64::encode_string(der);
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     for line in body.as_bytes().chunks(64) {

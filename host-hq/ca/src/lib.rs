@@ -15,7 +15,6 @@ mod acme;
 mod authority;
 mod clock;
 mod config;
-mod durable;
 mod encoding;
 pub mod operation;
 #[cfg(any(test, feature = "test-support"))]
@@ -33,6 +32,7 @@ pub use config::{
     AcmeConfig, CaConfig, CertificateLife, ConfigError, Contact, DirectoryUrl, DnsSuffix,
     EabConfig, OpenContext, OpenError, PrivateConfig, ProfileName,
 };
+pub use encoding::certificate_pem;
 pub use operation::{CaAnswer, CaOperation};
 pub use private::{PrivateCa, PrivateCaError, TxtLookup, TxtLookupError};
 pub use seal::{MasterKey, SealError};

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use otscert_host::files;
 use zeroize::Zeroizing;
 
 use super::format::date;
 use super::{CliError, DelegateArgs, DeviceCertificateArgs, Verdict};
 use crate::config::{CheckedDelegation, Config, KeyError, Seed, read_private};
 use crate::init::ceremony::{self, CeremonyError, TlsPair};
-use crate::init::write;
 use crate::tls::{self, TlsError};
 use crate::types::Timestamp;
 
@@ -152,20 +152,12 @@ fn sign_device_certificate(
     Ok(tls::read_pair(&files.certificate, &files.key)?.not_after)
 }
 
-/// Replaces a secret file: the old one, or the new one, and nothing between.
+/// The old file or the new one, also after a power cut: boxes would refuse a key without its delegation.
 fn replace(path: &Path, content: &[u8]) -> Result<(), KeysError> {
-    let failed = |source| KeysError::Write {
+    files::replace(path, content).map_err(|source| KeysError::Write {
         path: path.to_owned(),
         source,
-    };
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    write(&beside, content, true).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    })
 }
 
 const DAY_MS: u64 = 86_400_000;

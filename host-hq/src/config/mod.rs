@@ -7,7 +7,6 @@ mod check;
 mod files;
 mod keys;
 mod raw;
-mod toml_error;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +20,7 @@ pub(crate) use files::judge_delegation;
 pub use files::{Finding, Severity};
 pub use keys::{CheckedDelegation, DelegationError, KeyError, Seed};
 pub(crate) use keys::{read_bounded, read_private};
-pub use toml_error::TomlError;
+pub use otscert_host::toml::TomlError;
 
 /// A checked config.
 #[derive(Debug, Clone)]
@@ -310,10 +309,11 @@ impl Config {
     ///
     /// [`ConfigError`] says where and what is wrong.
     pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let raw: raw::RawConfig = toml_error::parse(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            error,
-        })?;
+        let raw: raw::RawConfig =
+            otscert_host::toml::parse(text).map_err(|error| ConfigError::Syntax {
+                path: path.to_owned(),
+                error,
+            })?;
         check::settings(path, raw, overrides).map_err(|problems| ConfigError::Settings {
             path: path.to_owned(),
             problems,

@@ -262,7 +262,7 @@ impl CaaBoard {
         known.insert(ca.to_owned(), fresh);
         let text = serde_json::to_vec(&*known).unwrap_or_default();
         drop(known);
-        if let Err(error) = crate::own_certificate::replace(&file(&self.folder), &text) {
+        if let Err(error) = otscert_host::files::replace(&file(&self.folder), &text) {
             tracing::warn!(%error, "what CAA says is not kept; it is asked for again at the next start");
         }
         self.show();

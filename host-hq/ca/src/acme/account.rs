@@ -7,14 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
+use otscert_host::files;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::jws::{AccountKey, EabKey, Signer, binding};
-
 use crate::authority::CaError;
 use crate::config::{Contact, OpenError};
-use crate::durable;
 use crate::operation::CaProblemKind;
 use crate::seal::MasterKey;
 use crate::stop::Stop;
@@ -56,7 +55,7 @@ impl AcmeAccount {
             source,
         };
         let read =
-            durable::read(path).map_err(|error| refuse("it cannot be read", Some(error.into())))?;
+            files::read(path).map_err(|error| refuse("it cannot be read", Some(error.into())))?;
         let Some(bytes) = read else {
             return Self::create(path, ca, directory, master);
         };
@@ -134,10 +133,10 @@ impl AcmeAccount {
             next: None,
         };
         if let Some(folder) = path.parent() {
-            durable::private_folder(folder)
+            files::private_folder(folder)
                 .map_err(|error| refuse("its folder cannot be made", Some(error.into())))?;
         }
-        durable::replace(path, &account.stored.bytes())
+        files::replace(path, &account.stored.bytes())
             .map_err(|error| refuse("it cannot be written", Some(error.into())))?;
         Ok(account)
     }
@@ -265,7 +264,7 @@ impl AcmeAccount {
     }
 
     fn save(&self) -> Result<(), Stop> {
-        durable::replace(&self.path, &self.stored.bytes()).map_err(|error| {
+        files::replace(&self.path, &self.stored.bytes()).map_err(|error| {
             Stop::Error(CaError::Misconfigured {
                 ca: self.stored.ca.clone(),
                 detail: format!(

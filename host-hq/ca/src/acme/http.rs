@@ -400,7 +400,7 @@ fn roots_of_file(ca: &str, path: &Path) -> Result<RootCertStore, OpenError> {
         detail,
         source,
     };
-    let pem = crate::durable::read(path)
+    let pem = otscert_host::files::read(path)
         .and_then(|bytes| bytes.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(|error| {
             let detail = format!("cannot read {}: correct `root_pem`", path.display());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use otscert_host::files;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, GeneralSubtree, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, NameConstraints,
@@ -16,7 +17,6 @@ use zeroize::Zeroizing;
 
 use super::PrivateCaError;
 use crate::config::DnsSuffix;
-use crate::durable;
 
 /// A root and the intermediate that signs.
 pub(super) struct Hierarchy {
@@ -34,7 +34,7 @@ impl Hierarchy {
         zones: &[DnsSuffix],
         now: OffsetDateTime,
     ) -> Result<Self, PrivateCaError> {
-        durable::private_folder(folder).map_err(|source| PrivateCaError::Io {
+        files::private_folder(folder).map_err(|source| PrivateCaError::Io {
             attempt: "make",
             path: folder.to_owned(),
             source,
@@ -281,7 +281,7 @@ fn ends(path: &Path, certificate: &CertificateDer<'_>) -> Result<OffsetDateTime,
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, PrivateCaError> {
-    durable::read(path).map_err(|source| PrivateCaError::Io {
+    files::read(path).map_err(|source| PrivateCaError::Io {
         attempt: "read",
         path: path.to_owned(),
         source,
@@ -289,7 +289,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, PrivateCaError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateCaError> {
-    durable::replace(path, bytes).map_err(|source| PrivateCaError::Io {
+    files::replace(path, bytes).map_err(|source| PrivateCaError::Io {
         attempt: "write",
         path: path.to_owned(),
         source,

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use otscert_host::files;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use super::PrivateCaError;
-use crate::durable;
 use crate::encoding::hex;
 use crate::operation::OrderState;
 
@@ -141,7 +141,7 @@ impl OrderFolder {
     pub(super) fn open(folder: &Path) -> Result<Self, PrivateCaError> {
         let (orders, revoked) = (folder.join("orders"), folder.join("revoked"));
         for path in [&orders, &revoked] {
-            durable::private_folder(path).map_err(|source| PrivateCaError::Io {
+            files::private_folder(path).map_err(|source| PrivateCaError::Io {
                 attempt: "make",
                 path: path.clone(),
                 source,
@@ -231,7 +231,7 @@ fn ids(folder: &Path) -> Result<Vec<OrderId>, PrivateCaError> {
 }
 
 fn load<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, PrivateCaError> {
-    let read = durable::read(path).map_err(|source| PrivateCaError::Io {
+    let read = files::read(path).map_err(|source| PrivateCaError::Io {
         attempt: "read",
         path: path.to_owned(),
         source,
@@ -261,7 +261,7 @@ fn check_version<T>(
 fn store<T: Serialize>(path: &Path, value: &T) -> Result<(), PrivateCaError> {
     let mut text = serde_json::json!(value).to_string();
     text.push('\n');
-    durable::replace(path, text.as_bytes()).map_err(|source| PrivateCaError::Io {
+    files::replace(path, text.as_bytes()).map_err(|source| PrivateCaError::Io {
         attempt: "write",
         path: path.to_owned(),
         source,
@@ -269,7 +269,7 @@ fn store<T: Serialize>(path: &Path, value: &T) -> Result<(), PrivateCaError> {
 }
 
 fn remove(path: &Path) -> Result<(), PrivateCaError> {
-    durable::remove(path).map_err(|source| PrivateCaError::Io {
+    files::remove(path).map_err(|source| PrivateCaError::Io {
         attempt: "remove",
         path: path.to_owned(),
         source,

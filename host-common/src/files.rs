@@ -5,13 +5,21 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Makes a folder (and those above it) that only HQ's user can enter.
-pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder (and those above it) that only the program's user can enter.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Replaces a file: written beside it with mode 0600, synced, renamed, folder synced.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+///
+/// What the system says; the file is the old one then, or, where only the last sync failed, either.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path)?;
     // A crash may have left it.
     match fs::remove_file(&beside) {
@@ -31,7 +39,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes a file durably; none is no error.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -40,7 +52,11 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Reads a file of at most [`FILE_LIMIT`] bytes; none if it is not there.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+///
+/// What the system says, or that the file is longer.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -74,8 +90,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// No file of this crate comes near it.
-const FILE_LIMIT: u64 = 256 * 1024;
+/// No file that a host keeps for itself, or is named as a key or a root, comes near it.
+pub const FILE_LIMIT: u64 = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

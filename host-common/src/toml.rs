@@ -24,8 +24,12 @@ impl fmt::Display for TomlError {
 impl std::error::Error for TomlError {}
 
 /// Parses a text whose types deny unknown fields.
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
-    toml::from_str(text).map_err(|error| {
+///
+/// # Errors
+///
+/// [`TomlError`]: the line, and the key with the nearest right one, or what was expected.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
+    ::toml::from_str(text).map_err(|error| {
         let message = error.message().lines().next().unwrap_or_default();
         let unknown = unknown_field(message);
         let problem = match &unknown {

@@ -1,0 +1,10 @@
+//! What both hosts need of the machine they run on, and neither should write again.
+//!
+//! It holds no rule of the protocol and no type of the contract: each host has its own, since what a box and an HQ are
+//! asked for differs.
+//!
+//! - [`files`]: files that are whole or absent after a crash, and private from their first byte.
+//! - [`toml`]: TOML whose errors name the line, the key and the nearest right one.
+
+pub mod files;
+pub mod toml;
