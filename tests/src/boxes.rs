@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::eventually::{Tried, eventually};
 use crate::ports::free_ports;
-use crate::process::{Process, program};
+use crate::process::{Process, last_words, program};
 
 /// How a box is to be.
 #[derive(Clone, Debug)]
@@ -213,12 +213,8 @@ impl BoxProcess {
     /// The last lines that it printed.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("device.log")).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        format!(
-            "the box's last words:\n{}",
-            lines[lines.len().saturating_sub(20)..].join("\n")
-        )
+        let log = self.folder.join("device.log");
+        format!("the box's last words:\n{}", last_words(&log))
     }
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {

@@ -13,7 +13,7 @@ use toml::Table;
 use crate::client::plain_get;
 use crate::eventually::{Tried, eventually};
 use crate::ports::free_ports;
-use crate::process::{Process, program};
+use crate::process::{Process, last_words, program};
 
 /// How an HQ is to be.
 #[derive(Clone, Debug)]
@@ -368,12 +368,7 @@ impl Hq {
     /// The last lines that it printed.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        format!(
-            "HQ's last words:\n{}",
-            lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
-        )
+        format!("HQ's last words:\n{}", last_words(&self.log))
     }
 
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
@@ -445,4 +440,3 @@ const LOG: &str = "otscert_hq=debug,otscert_hq_ca=debug,otscert_hq_dns=info,info
 const CA_CONCURRENCY: i64 = 6;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
-const LAST_WORDS: usize = 60;

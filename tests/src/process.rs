@@ -111,9 +111,7 @@ impl Process {
     /// The last lines that it printed.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
+        last_words(&self.log)
     }
 
     /// Fails if it has ended.
@@ -163,6 +161,13 @@ impl Process {
             _ => Err(std::io::Error::last_os_error()).context("cannot send a signal"),
         }
     }
+}
+
+/// The last lines of a log; nothing if it cannot be read.
+pub(crate) fn last_words(log: &Path) -> String {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
 }
 
 impl Drop for Process {
@@ -232,4 +237,4 @@ fn end_with_this_process(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn end_with_this_process(_command: &mut Command) {}
 
-const LAST_WORDS: usize = 40;
+const LAST_WORDS: usize = 60;
