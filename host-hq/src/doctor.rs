@@ -3,7 +3,6 @@
 //! Every check stands by itself and says what to do; none changes anything. What a check needs of another one that
 //! failed, it says so again rather than staying silent.
 
-pub mod ask;
 mod dns;
 mod https;
 

@@ -1,15 +1,27 @@
 //! One DNS question to one server, over UDP or TCP.
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
-use hickory_proto::op::{Edns, Message, MessageType, Query};
-use hickory_proto::rr::{Name, RecordType};
-use otscert_hq_dns::Transport;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
+use hickory_proto::{
+    op::{Edns, Message, MessageType, OpCode, Query},
+    rr::{Name, RecordType},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use crate::{server::Transport, wire::UDP_PAYLOAD};
+
+/// Whether the server is to ask others for what it does not know itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recursion {
+    /// A resolver is asked.
+    Desired,
+    /// A name server is asked for its own zone.
+    Unwanted,
+}
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +50,12 @@ pub async fn ask(
     transport: Transport,
     name: &Name,
     kind: RecordType,
+    recursion: Recursion,
     limit: Duration,
 ) -> Result<Message, AskError> {
     let mut query = Message::query();
     query.add_query(Query::query(name.clone(), kind));
-    query.metadata.recursion_desired = true;
+    query.metadata.recursion_desired = recursion == Recursion::Desired;
     let mut edns = Edns::new();
     edns.set_max_payload(UDP_PAYLOAD);
     query.set_edns(edns);
@@ -55,6 +68,7 @@ pub async fn ask(
     let reply = Message::from_vec(&reply).map_err(|_| AskError::Garbled)?;
     let fits = reply.metadata.id == query.metadata.id
         && reply.metadata.message_type == MessageType::Response
+        && reply.metadata.op_code == OpCode::Query
         && reply.queries == query.queries;
     if fits {
         Ok(reply)
@@ -95,6 +109,3 @@ async fn ask_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     stream.read_exact(&mut reply).await?;
     Ok(reply)
 }
-
-/// What passes everywhere in one piece (DNS flag day 2020).
-const UDP_PAYLOAD: u16 = 1232;

@@ -121,6 +121,7 @@
 //! [RFC 8659]: https://www.rfc-editor.org/rfc/rfc8659#section-4.3
 
 mod answer;
+mod ask;
 mod caa;
 mod config;
 mod fuzz;
@@ -139,6 +140,7 @@ mod zones;
 
 pub use self::{
     answer::{Answer, Question, answer},
+    ask::{AskError, Recursion, ask},
     caa::CaaIssuer,
     config::{
         Host, Modes, Nameserver, SoaTimers, ZoneConfig, ZoneConfigError, ZoneKind, ZoneSettings,

@@ -6,20 +6,15 @@
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use hickory_proto::{
-    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
+    op::{Message, ResponseCode},
     rr::{RData, RecordType},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-    task::JoinSet,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::task::JoinSet;
 
 use crate::{
+    ask::{AskError, Recursion, ask},
     name::{DnsName, TxtValue},
     server::Transport,
-    wire::UDP_PAYLOAD,
 };
 
 /// Asks each of `servers`, at most 32, over UDP and TCP whether it shows `value` at `owner`. All are
@@ -149,50 +144,29 @@ async fn look(
     value: &TxtValue,
     limit: Duration,
 ) -> LookOutcome {
-    let mut query = Message::query();
-    query.add_query(Query::query(owner.as_name().clone(), RecordType::TXT));
-    let mut edns = Edns::new();
-    edns.set_max_payload(UDP_PAYLOAD);
-    query.set_edns(edns);
-    // Unwrap safety (none needed): a checked name always encodes; were it not so, nothing is seen.
-    let Ok(bytes) = query.to_vec() else {
-        return LookOutcome::Garbled;
-    };
-    let asked = match transport {
-        Transport::Udp => ask_udp(server, &bytes, limit).await,
-        Transport::Tcp => ask_tcp(server, &bytes, limit).await,
-    };
-    match asked {
-        Ok(reply) => judge(&query, &reply, transport, value),
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => LookOutcome::TimedOut,
-        Err(error) => LookOutcome::Failed(error),
+    let name = owner.as_name();
+    let unwanted = Recursion::Unwanted;
+    match ask(server, transport, name, RecordType::TXT, unwanted, limit).await {
+        Ok(reply) => judge(&reply, owner, transport, value),
+        Err(AskError::TimedOut { .. }) => LookOutcome::TimedOut,
+        Err(AskError::Garbled) => LookOutcome::Garbled,
+        Err(AskError::Network(error)) => LookOutcome::Failed(error),
     }
 }
 
-fn judge(query: &Message, reply: &[u8], transport: Transport, value: &TxtValue) -> LookOutcome {
-    let Ok(reply) = Message::from_vec(reply) else {
-        return LookOutcome::Garbled;
-    };
+fn judge(reply: &Message, owner: &DnsName, transport: Transport, value: &TxtValue) -> LookOutcome {
     let head = &reply.metadata;
-    if head.id != query.metadata.id
-        || head.message_type != MessageType::Response
-        || head.op_code != OpCode::Query
-        || reply.queries != query.queries
-    {
-        return LookOutcome::Garbled;
-    }
     if head.truncation && transport == Transport::Udp {
         return LookOutcome::Truncated;
     }
     if !head.authoritative {
         return LookOutcome::NotAuthoritative;
     }
-    let owner = query.queries.first().map(Query::name);
     let mut others = 0;
     for record in reply
         .answers
         .iter()
-        .filter(|record| Some(&record.name) == owner)
+        .filter(|record| &record.name == owner.as_name())
     {
         let RData::TXT(txt) = &record.data else {
             continue;
@@ -207,44 +181,6 @@ fn judge(query: &Message, reply: &[u8], transport: Transport, value: &TxtValue) 
         rcode: head.response_code,
         others,
     }
-}
-
-/// Asks over UDP, and once again if the datagram may have been lost.
-async fn ask_udp(server: SocketAddr, query: &[u8], limit: Duration) -> io::Result<Vec<u8>> {
-    let local = if server.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
-    let socket = UdpSocket::bind(local).await?;
-    socket.connect(server).await?;
-    let end = Instant::now() + limit;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    socket.send(query).await?;
-    let mut received = timeout(limit / 2, socket.recv(&mut buffer)).await;
-    if received.is_err() {
-        socket.send(query).await?;
-        received = timeout_at(end, socket.recv(&mut buffer)).await;
-    }
-    let length = received.map_err(|_| io::ErrorKind::TimedOut)??;
-    buffer.truncate(length);
-    Ok(buffer)
-}
-
-async fn ask_tcp(server: SocketAddr, query: &[u8], limit: Duration) -> io::Result<Vec<u8>> {
-    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-    let framed = [&length.to_be_bytes()[..], query].concat();
-    let exchange = async {
-        let mut stream = TcpStream::connect(server).await?;
-        stream.write_all(&framed).await?;
-        let length = stream.read_u16().await?;
-        let mut reply = vec![0; usize::from(length)];
-        stream.read_exact(&mut reply).await?;
-        Ok(reply)
-    };
-    timeout(limit, exchange)
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)?
 }
 
 const MAX_SERVERS: usize = 32;

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
-use otscert_hq_dns::{DnsName, Transport};
+use otscert_hq_dns::{DnsName, Recursion, Transport, ask};
 
 use super::Options;
-use super::ask::ask;
 use crate::config::{Config, Finding, Mode};
 use crate::error::chain;
 
@@ -70,6 +69,7 @@ async fn delegated(origin: &DnsName, wanted: &BTreeSet<String>, resolver: Socket
         Transport::Udp,
         origin.as_name(),
         RecordType::NS,
+        Recursion::Desired,
         PATIENCE,
     )
     .await
@@ -114,7 +114,16 @@ async fn delegated(origin: &DnsName, wanted: &BTreeSet<String>, resolver: Socket
 async fn glue(name: &DnsName, addresses: &[IpAddr], resolver: SocketAddr) -> Finding {
     let mut got = BTreeSet::new();
     for kind in [RecordType::A, RecordType::AAAA] {
-        match ask(resolver, Transport::Udp, name.as_name(), kind, PATIENCE).await {
+        match ask(
+            resolver,
+            Transport::Udp,
+            name.as_name(),
+            kind,
+            Recursion::Desired,
+            PATIENCE,
+        )
+        .await
+        {
             Ok(answer) => got.extend(addresses_in(&answer)),
             Err(error) => {
                 return Finding::fail(format!(
@@ -141,7 +150,16 @@ async fn glue(name: &DnsName, addresses: &[IpAddr], resolver: SocketAddr) -> Fin
 async fn look(config: &Config, server: SocketAddr, transport: Transport) -> Result<(), String> {
     let zone = config.zone.as_name();
     let asked = |name: Name, kind: RecordType| async move {
-        match ask(server, transport, &name, kind, PATIENCE).await {
+        match ask(
+            server,
+            transport,
+            &name,
+            kind,
+            Recursion::Unwanted,
+            PATIENCE,
+        )
+        .await
+        {
             Ok(answer) => Ok(answer),
             Err(error) => Err(format!(
                 "{}: check that HQ runs there, and that UDP and TCP port {} are let in",
@@ -183,6 +201,7 @@ async fn caa(config: &Config, server: SocketAddr) -> Finding {
         Transport::Tcp,
         config.zone.as_name(),
         RecordType::CAA,
+        Recursion::Unwanted,
         PATIENCE,
     )
     .await

@@ -14,11 +14,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use metrics::Label;
 use otscert_hq_ca::RequestCounters;
-use otscert_hq_dns::{DnsMetrics, DnsName, Transport};
+use otscert_hq_dns::{DnsMetrics, DnsName, Recursion, Transport, ask};
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::doctor::ask;
 use crate::error::chain;
 use crate::hq::Hq;
 use crate::store::Lane;
@@ -155,11 +154,12 @@ impl Health {
 
     async fn dns(&self) -> Part {
         let server = reachable(self.dns);
-        match ask::ask(
+        match ask(
             server,
             Transport::Udp,
             self.zone.as_name(),
             RecordType::SOA,
+            Recursion::Unwanted,
             PATIENCE,
         )
         .await
