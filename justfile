@@ -30,10 +30,12 @@ component:
 # Formats the Rust code
 fmt:
     cargo fmt --all
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 # Fails where the Rust code is not formatted
 fmt-check:
     cargo fmt --all --check
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 
 # Reads the shell scripts for mistakes
 shell-check:
@@ -42,6 +44,7 @@ shell-check:
 # Lints all Rust code, warnings denied
 clippy: component
     cargo clippy --locked --workspace --all-targets -- -D warnings
+    tests/fuzz/run.sh lint
 
 # Builds the API documentation, warnings denied
 doc: component
@@ -60,7 +63,7 @@ sizes: component
     .ci/sizes.sh
 
 # Runs every fuzz target for SECONDS each
-fuzz SECONDS="30": component
+fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"
 
 # Follows the quick start of docs/OPERATIONS.md word for word on hosts of its own (Linux, root)

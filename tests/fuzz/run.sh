@@ -3,9 +3,10 @@
 # compiler; no nightly and no sanitizer: the code has no `unsafe` to watch.
 #
 # usage: tests/fuzz/run.sh SECONDS [TARGET...]     corpora are kept in target/fuzz/corpus
+#        tests/fuzz/run.sh lint                    clippy, warnings denied
 set -euo pipefail
 
-seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET...]}
+seconds=${1:?usage: tests/fuzz/run.sh SECONDS [TARGET...], or lint}
 shift
 cd "$(dirname "$0")/../.."
 targets=("$@")
@@ -15,8 +16,15 @@ export CARGO_TARGET_DIR=target/fuzz
 RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 RUSTFLAGS="$RUSTFLAGS -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1 --cfg fuzzing"
 host=$(rustc -vV | sed -n 's/^host: //p')
+export RUSTFLAGS
 # With --target the flags do not reach build scripts and procedural macros.
-RUSTFLAGS=$RUSTFLAGS cargo build --quiet --release --locked --target "$host" --manifest-path tests/fuzz/Cargo.toml
+how=(--quiet --release --locked --target "$host" --manifest-path tests/fuzz/Cargo.toml)
+if [ "$seconds" = lint ]; then
+  # As for a run, so that what is built for one serves the other.
+  exec cargo clippy "${how[@]}" --all-targets -- -D warnings
+fi
+[ -d "target/fuzz/$host/release/deps" ] || echo "building the fuzz targets, for coverage and optimised (2 to 4 minutes, once)"
+cargo build "${how[@]}"
 
 for target in "${targets[@]}"; do
   corpus=target/fuzz/corpus/$target

@@ -87,7 +87,10 @@ impl Host for Memory {
         let mut bytes = Vec::new();
         while bytes.len() < len as usize {
             self.drawn += 1;
-            let mixed = self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+            let mixed = self
+                .drawn
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
             bytes.extend_from_slice(&mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes());
         }
         bytes.truncate(len as usize);
@@ -111,8 +114,14 @@ impl Host for Memory {
         Ok(())
     }
 
-    fn submit(&mut self, subject: &str, id: ExchangeId, request: &Request) -> Result<(), HostError> {
-        self.pending.push((subject.to_string(), id, request.clone()));
+    fn submit(
+        &mut self,
+        subject: &str,
+        id: ExchangeId,
+        request: &Request,
+    ) -> Result<(), HostError> {
+        self.pending
+            .push((subject.to_string(), id, request.clone()));
         Ok(())
     }
 }

@@ -44,7 +44,10 @@ fuzz_target!(|data: &[u8]| {
             state = State::new(Entropy::new(&Insecure, &config.personal));
         }
         let served = state.credential().is_some();
-        let meant = matches!(event, Event::ResetRequested | Event::CredentialRefused { .. });
+        let meant = matches!(
+            event,
+            Event::ResetRequested | Event::CredentialRefused { .. }
+        );
         let step = step(&config, state, now, event);
         let mut stored = false;
         for effect in step.effects {
@@ -60,7 +63,10 @@ fuzz_target!(|data: &[u8]| {
                 }
                 Effect::Submit { exchange, .. } => {
                     let held = step.state.request_of(exchange).is_some();
-                    assert!(held, "{exchange:?} goes out and nobody waits for its answer");
+                    assert!(
+                        held,
+                        "{exchange:?} goes out and nobody waits for its answer"
+                    );
                 }
                 Effect::DrawNoise | Effect::Serve { .. } => {}
             }
@@ -79,7 +85,10 @@ fn event(
     records: &Records,
 ) -> Event {
     let pending = state.pending().map(|pending| pending.exchange);
-    let outbox = records.outbox.first().map(|retirement| retirement.pending.exchange);
+    let outbox = records
+        .outbox
+        .first()
+        .map(|retirement| retirement.pending.exchange);
     let exchange = match choices.below(4) {
         0 => outbox.or(pending),
         1 => Some(ExchangeId::new(u64::from(choices.byte()))),
@@ -100,7 +109,10 @@ fn event(
         6 => Event::RenewRequested,
         7 => {
             let version = u64::from(choices.byte());
-            Event::CredentialRefused { version, reason: "no".into() }
+            Event::CredentialRefused {
+                version,
+                reason: "no".into(),
+            }
         }
         8 | 9 => Event::Failed {
             exchange,
@@ -110,7 +122,10 @@ fn event(
                 retry_after: Some(Span::from_millis(1 << choices.below(40))),
             },
         },
-        _ => Event::Answered { exchange, reply: reply(choices, state) },
+        _ => Event::Answered {
+            exchange,
+            reply: reply(choices, state),
+        },
     }
 }
 
@@ -130,7 +145,10 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
         _ => None,
     };
     let names = names.unwrap_or_else(|| vec![CertName::parse("*.a.example").expect("a name")]);
-    let window = Window { start: time, end: time + Span::from_millis(1 << choices.below(40)) };
+    let window = Window {
+        start: time,
+        end: time + Span::from_millis(1 << choices.below(40)),
+    };
     let body = match choices.below(8) {
         0 => ReplyBody::Contact(ContactAnswer {
             sub: req,
@@ -149,14 +167,23 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
             names,
             mode: [NameMode::Address, NameMode::Word][choices.below(2)],
         }),
-        2 => ReplyBody::Order(OrderAnswer { binding, reason: String::new() }),
+        2 => ReplyBody::Order(OrderAnswer {
+            binding,
+            reason: String::new(),
+        }),
         3 => ReplyBody::Address(AddressAnswer { binding }),
-        4 => ReplyBody::Retire(RetireAnswer { sub: device, req, time }),
+        4 => ReplyBody::Retire(RetireAnswer {
+            sub: device,
+            req,
+            time,
+        }),
         5 => ReplyBody::Problem(Problem {
             sub: String::new(),
             req,
             time,
-            kind: problem::ALL.get(choices.below(problem::ALL.len() + 1)).copied(),
+            kind: problem::ALL
+                .get(choices.below(problem::ALL.len() + 1))
+                .copied(),
             detail: String::new(),
             retry_after: Some(Span::from_millis(1 << choices.below(40))),
         }),
@@ -176,14 +203,21 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
             commands: vec![Command::Renew; choices.below(2)],
         }),
     };
-    Reply { time, epoch: u64::from(choices.byte()), body }
+    Reply {
+        time,
+        epoch: u64::from(choices.byte()),
+        body,
+    }
 }
 
 fn config() -> Config {
     let root = Ed25519Public::new(Insecure.ed25519_public(&Secret::new([1; 32])));
     Config {
         crypto: &Insecure,
-        roots: Roots { hq_id: "hq".into(), keys: vec![root] },
+        roots: Roots {
+            hq_id: "hq".into(),
+            keys: vec![root],
+        },
         model: ShortText::parse("model", "m").expect("short"),
         firmware: ShortText::parse("firmware", "f").expect("short"),
         build_time: Timestamp::from_millis(1_795_000_000_000),

@@ -23,6 +23,22 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     assert_eq!(Object::parse(&object.to_bytes()).as_ref(), Ok(&object));
-    holds!(&object, ContactAnswer, Enrol, EnrolAnswer, Order, OrderAnswer, Poll);
-    holds!(&object, PollAnswer, Address, AddressAnswer, Retire, RetireAnswer, Problem);
+    holds!(
+        &object,
+        ContactAnswer,
+        Enrol,
+        EnrolAnswer,
+        Order,
+        OrderAnswer,
+        Poll
+    );
+    holds!(
+        &object,
+        PollAnswer,
+        Address,
+        AddressAnswer,
+        Retire,
+        RetireAnswer,
+        Problem
+    );
 });

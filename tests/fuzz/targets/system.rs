@@ -9,10 +9,10 @@ use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::device::config::Credential;
 use otscert_machine::device::drive::Input as DeviceInput;
 use otscert_machine::device::{self, Device};
+use otscert_machine::hq;
 use otscert_machine::hq::config::{Admission, Ca, Config, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Input};
 use otscert_machine::hq::event::Load;
-use otscert_machine::hq;
 use otscert_machine::peer::{
     Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblem, CaProblemKind,
     Challenge, DnsAnswer, Endpoint, Failure, FailureKind, OrderRef, OrderReport, OrderState,
@@ -48,8 +48,11 @@ impl System {
     fn new(mode: u8) -> Self {
         let seed = |n| Secret::new([n; 32]);
         let public = |n| Ed25519Public::new(Insecure.ed25519_public(&seed(n)));
-        let delegation =
-            Delegation { key: public(2), epoch: 1, not_after: Timestamp::from_millis(u64::MAX) };
+        let delegation = Delegation {
+            key: public(2),
+            epoch: 1,
+            not_after: Timestamp::from_millis(u64::MAX),
+        };
         let raw = RawConfig {
             hq_id: "hq".into(),
             zone: "z.example".into(),
@@ -63,14 +66,21 @@ impl System {
                 admission: Admission::Open,
                 ca: None,
             }],
-            cas: vec![Ca { name: "ca".into(), profile: None, ari: mode > 99 }],
+            cas: vec![Ca {
+                name: "ca".into(),
+                profile: None,
+                ari: mode > 99,
+            }],
             own_names: vec![],
             oldest_grant_epoch: None,
             danger_loopback: false,
         };
         let device_config = device::Config {
             crypto: &Insecure,
-            roots: Roots { hq_id: "hq".into(), keys: vec![public(1)] },
+            roots: Roots {
+                hq_id: "hq".into(),
+                keys: vec![public(1)],
+            },
             model: ShortText::parse("model", "m").expect("short"),
             firmware: ShortText::parse("firmware", "f").expect("short"),
             build_time: Timestamp::from_millis(NOW),
@@ -111,7 +121,10 @@ impl System {
             }
             12 => {
                 if let Some((exchange, body)) = pick(&self.answered, choices) {
-                    self.device_input(DeviceInput::Answered { exchange, answer: Answer::Hq(body) });
+                    self.device_input(DeviceInput::Answered {
+                        exchange,
+                        answer: Answer::Hq(body),
+                    });
                 }
             }
             13 => {
@@ -174,9 +187,18 @@ impl System {
     }
 
     fn ask(&mut self, endpoint: Endpoint, body: Vec<u8>) -> Option<Vec<u8>> {
-        let load = Load { enrolled_from_prefix: 0, enrolled_in_all: 0, queued: 0 };
+        let load = Load {
+            enrolled_from_prefix: 0,
+            enrolled_in_all: 0,
+            queued: 0,
+        };
         let prefix = "192.0.2.0/24".into();
-        self.hq_input(Input::Request { endpoint, prefix, load, body })
+        self.hq_input(Input::Request {
+            endpoint,
+            prefix,
+            load,
+            body,
+        })
     }
 
     /// One row of HQ's outbox, answered somehow.
@@ -199,11 +221,18 @@ impl System {
             }),
             Request::Ca(operation) => self.ca(choices, operation),
         };
-        self.hq_input(Input::Answered { subject, exchange, answer });
+        self.hq_input(Input::Answered {
+            subject,
+            exchange,
+            answer,
+        });
     }
 
     fn ca(&mut self, choices: &mut Choices<'_>, operation: CaOperation) -> Answer {
-        let order = OrderRef { ca: "ca".into(), order: "o1".into() };
+        let order = OrderRef {
+            ca: "ca".into(),
+            order: "o1".into(),
+        };
         let states = [
             OrderState::Pending,
             OrderState::Ready,
@@ -228,7 +257,10 @@ impl System {
                 Answer::Ca(CaAnswer::Authorizations(vec![Authorization {
                     name: DnsName::parse(name).expect("a name"),
                     state: AuthorizationState::Pending,
-                    challenge: Some(Challenge { url: "c".into(), txt_value: "t".into() }),
+                    challenge: Some(Challenge {
+                        url: "c".into(),
+                        txt_value: "t".into(),
+                    }),
                     problem: None,
                 }]))
             }
@@ -236,9 +268,9 @@ impl System {
             CaOperation::OrderStatus(_) | CaOperation::Finalize { .. } => {
                 report(states[choices.below(states.len())])
             }
-            CaOperation::FetchChain(_) => {
-                Answer::Ca(CaAnswer::Chain(vec![choices.0.iter().take(400).copied().collect()]))
-            }
+            CaOperation::FetchChain(_) => Answer::Ca(CaAnswer::Chain(vec![
+                choices.0.iter().take(400).copied().collect(),
+            ])),
             CaOperation::RenewalInfo { .. } => {
                 let start = self.now.wall + Span::from_millis(1 << choices.below(36));
                 let window = SuggestedWindow {
@@ -289,7 +321,11 @@ impl System {
 }
 
 fn failure() -> Failure {
-    Failure { kind: FailureKind::TimedOut, detail: "no answer".into(), retry_after: None }
+    Failure {
+        kind: FailureKind::TimedOut,
+        detail: "no answer".into(),
+        retry_after: None,
+    }
 }
 
 fn pick<T: Clone>(from: &[T], choices: &mut Choices<'_>) -> Option<T> {
