@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateSigningRequestParams, IsCa, Issuer};
 use rustls_pki_types::CertificateSigningRequestDer;
@@ -76,7 +77,7 @@ fn after_a_crash_between_writing_and_forgetting_the_next_key_is_new() {
     let csr = own.request().unwrap();
     let pending = fs::read(folder.path().join(PENDING_KEY)).unwrap();
     own.offer(&issue(&csr));
-    write(&folder.path().join(PENDING_KEY), &pending, true).unwrap();
+    files::replace(&folder.path().join(PENDING_KEY), &pending).unwrap();
     let (own, resolver) = self::own(folder.path());
     assert!(resolver.not_after().is_some());
     assert!(own.lock().is_none());
