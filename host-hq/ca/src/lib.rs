@@ -22,6 +22,8 @@ pub mod pebble;
 mod private;
 mod seal;
 mod stop;
+#[cfg(any(test, feature = "test-support"))]
+pub mod testing;
 
 pub use acme::{
     AcmeCa, KeyRollover, RequestCounters, RequestObserver, RequestOutcome, RequestRecord,

@@ -2,9 +2,10 @@
 
 use otscert_hq_ca::operation::{CaAnswer, CaOperation, CaProblemKind};
 use otscert_hq_ca::pebble::PebbleOptions;
+use otscert_hq_ca::testing::problem;
 use otscert_hq_ca::{CertificateAuthority, EabConfig, FailureKind, KeyRollover};
 
-use crate::bench::{Hq, always_valid, problem, within_limit};
+use crate::bench::{Hq, always_valid, within_limit};
 
 #[tokio::test]
 async fn an_external_account_is_bound() {

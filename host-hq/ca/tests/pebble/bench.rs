@@ -3,21 +3,21 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use otscert_hq_ca::operation::{
-    Authorization, CaAnswer, CaOperation, CaProblem, CaProblemKind, ChallengeRef, Finalize,
-    NewOrder, OrderPrice, OrderRef, OrderReport, OrderState, RenewalQuery, RenewalWindow,
+    Authorization, CaAnswer, CaOperation, CaProblemKind, ChallengeRef, Finalize, NewOrder,
+    OrderPrice, OrderRef, OrderReport, OrderState, RenewalQuery, RenewalWindow,
 };
 use otscert_hq_ca::pebble::{Pebble, PebbleOptions};
+use otscert_hq_ca::testing::{self, csr};
 use otscert_hq_ca::{
     AcmeCa, AcmeConfig, CaError, CertificateAuthority, Contact, DirectoryUrl, MasterKey,
     ProfileName, RequestCounters,
 };
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rcgen::KeyPair;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tempfile::TempDir;
 use x509_parser::parse_x509_certificate;
 
@@ -29,7 +29,6 @@ pub(crate) struct Hq {
     pub(crate) counters: Arc<RequestCounters>,
     /// Tasks share the file; only the first of them registers.
     registered: tokio::sync::OnceCell<()>,
-    performed: AtomicU64,
 }
 
 impl Hq {
@@ -52,7 +51,6 @@ impl Hq {
             folder: tempfile::tempdir().unwrap(),
             counters: Arc::default(),
             registered: tokio::sync::OnceCell::new(),
-            performed: AtomicU64::new(0),
         }
     }
 
@@ -73,7 +71,6 @@ impl Hq {
     }
 
     pub(crate) async fn try_perform(&self, operation: CaOperation) -> Result<CaAnswer, CaError> {
-        self.performed.fetch_add(1, Ordering::Relaxed);
         self.open().perform(&operation).await
     }
 
@@ -242,27 +239,6 @@ pub(crate) fn new_order(names: &[&str], replaces: Option<&str>) -> NewOrder {
     }
 }
 
-pub(crate) fn csr(names: &[&str], key: &KeyPair) -> Vec<u8> {
-    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut params = CertificateParams::new(names).unwrap();
-    params.distinguished_name = DistinguishedName::new();
-    params.serialize_request(key).unwrap().der().to_vec()
-}
-
-pub(crate) fn problem(answer: CaAnswer) -> CaProblem {
-    match answer {
-        CaAnswer::Problem(problem) => problem,
-        other => panic!("expected a problem, got {other:?}"),
-    }
-}
-
-pub(crate) fn identifier(certificate: &[u8]) -> String {
-    let certificate = CertificateDer::from(certificate);
-    instant_acme::CertificateIdentifier::try_from(&certificate)
-        .unwrap()
-        .to_string()
-}
-
 pub(crate) fn serial(certificate: &[u8]) -> Vec<u8> {
     parse_x509_certificate(certificate)
         .unwrap()
@@ -282,24 +258,8 @@ pub(crate) fn now_ms() -> u64 {
 
 pub(crate) fn verify(root_pem: &str, chain: &[Vec<u8>], name: &str) {
     let root = CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap();
-    let anchors = [webpki::anchor_from_trusted_cert(&root).unwrap()];
-    let chain: Vec<_> = chain
-        .iter()
-        .map(|c| CertificateDer::from(c.as_slice()))
-        .collect();
-    let leaf = webpki::EndEntityCert::try_from(&chain[0]).unwrap();
-    leaf.verify_for_usage(
-        webpki::ALL_VERIFICATION_ALGS,
-        &anchors,
-        &chain[1..],
-        UnixTime::since_unix_epoch(Duration::from_millis(now_ms())),
-        webpki::KeyUsage::server_auth(),
-        None,
-        None,
-    )
-    .unwrap();
-    leaf.verify_is_valid_for_subject_name(&ServerName::try_from(name.to_owned()).unwrap())
-        .unwrap();
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(now_ms()));
+    testing::verify(&root, chain, name, now);
 }
 
 pub(crate) const NAME: &str = "pebble";

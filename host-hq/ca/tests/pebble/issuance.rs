@@ -6,11 +6,12 @@ use otscert_hq_ca::operation::{
     AuthorizationState, CaAnswer, CaOperation, ChallengeRef, Finalize, OrderState,
 };
 use otscert_hq_ca::pebble::{CertStatus, ORDERS_IN_FLIGHT, PebbleOptions};
+use otscert_hq_ca::testing::csr;
 use otscert_hq_ca::{CertificateAuthority, ProfileName};
 use rcgen::KeyPair;
 use x509_parser::parse_x509_certificate;
 
-use crate::bench::{Hq, TRIES, always_valid, csr, new_order, now_ms, serial, verify, within_limit};
+use crate::bench::{Hq, TRIES, always_valid, new_order, now_ms, serial, verify, within_limit};
 
 #[tokio::test]
 async fn a_wildcard_certificate_is_issued_by_single_operations() {

@@ -6,10 +6,11 @@ use otscert_hq_ca::operation::{
     AuthorizationState, CaAnswer, CaOperation, CaProblemKind, ChallengeRef, OrderRef, OrderState,
 };
 use otscert_hq_ca::pebble::{BLOCKED_DOMAIN, PebbleOptions, test_ca};
+use otscert_hq_ca::testing::{csr, problem};
 use otscert_hq_ca::{CertificateAuthority, FailureKind, ProfileName};
 use rcgen::KeyPair;
 
-use crate::bench::{Hq, NAME, always_valid, csr, new_order, open, problem, within_limit};
+use crate::bench::{Hq, NAME, always_valid, new_order, open, within_limit};
 
 #[tokio::test]
 async fn a_profile_that_the_ca_has_not_is_refused_with_those_that_it_has() {

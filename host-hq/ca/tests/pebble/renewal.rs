@@ -3,11 +3,10 @@
 use otscert_hq_ca::FailureKind;
 use otscert_hq_ca::operation::{CaAnswer, CaOperation, CaProblemKind, RenewalQuery, Revoke};
 use otscert_hq_ca::pebble::{CertStatus, test_ca};
+use otscert_hq_ca::testing::{identifier, problem};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::bench::{
-    Hq, NAME, TRIES, always_valid, identifier, now_ms, problem, serial, within_limit,
-};
+use crate::bench::{Hq, NAME, TRIES, always_valid, now_ms, serial, within_limit};
 
 #[tokio::test]
 async fn a_certificate_is_replaced_once() {

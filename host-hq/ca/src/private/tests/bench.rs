@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rcgen::KeyPair;
 use tempfile::TempDir;
 use time::Duration;
 
 use crate::config::{CertificateLife, DnsSuffix};
 use crate::operation::{
-    Authorization, CaProblem, ChallengeRef, Finalize, NewOrder, OrderPrice, OrderRef, OrderReport,
+    Authorization, ChallengeRef, Finalize, NewOrder, OrderPrice, OrderRef, OrderReport,
     RenewalQuery, RenewalWindow, Revoke,
 };
 use crate::private::*;
+use crate::testing::csr;
 
 pub(super) struct Bench {
     pub(super) folder: TempDir,
@@ -211,53 +211,4 @@ impl Bench {
         }))
         .await
     }
-}
-
-pub(super) fn csr(names: &[&str], key: &KeyPair) -> Vec<u8> {
-    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut params = CertificateParams::new(names).unwrap();
-    params.distinguished_name = DistinguishedName::new();
-    params.serialize_request(key).unwrap().der().to_vec()
-}
-
-pub(super) fn identifier(certificate: &[u8]) -> String {
-    let certificate = CertificateDer::from(certificate);
-    instant_acme::CertificateIdentifier::try_from(&certificate)
-        .unwrap()
-        .to_string()
-}
-
-pub(super) fn problem(answer: CaAnswer) -> CaProblem {
-    match answer {
-        CaAnswer::Problem(problem) => problem,
-        other => panic!("expected a problem, got {other:?}"),
-    }
-}
-
-pub(super) fn verify(
-    root: &[u8],
-    chain: &[Vec<u8>],
-    name: &str,
-    now: OffsetDateTime,
-) -> Result<(), String> {
-    let root = CertificateDer::from(root);
-    let anchors = [webpki::anchor_from_trusted_cert(&root).unwrap()];
-    let chain: Vec<_> = chain
-        .iter()
-        .map(|c| CertificateDer::from(c.as_slice()))
-        .collect();
-    let leaf = webpki::EndEntityCert::try_from(&chain[0]).map_err(|e| e.to_string())?;
-    let now = std::time::Duration::from_secs(now.unix_timestamp().unsigned_abs());
-    leaf.verify_for_usage(
-        webpki::ALL_VERIFICATION_ALGS,
-        &anchors,
-        &chain[1..],
-        UnixTime::since_unix_epoch(now),
-        webpki::KeyUsage::server_auth(),
-        None,
-        None,
-    )
-    .map_err(|e| e.to_string())?;
-    leaf.verify_is_valid_for_subject_name(&ServerName::try_from(name.to_owned()).unwrap())
-        .map_err(|e| e.to_string())
 }

@@ -1,15 +1,17 @@
 //! From order to certificate.
 
 use rcgen::{KeyPair, PKCS_ED25519};
+use rustls_pki_types::UnixTime;
 use time::Duration;
 use x509_parser::parse_x509_certificate;
 
-use super::bench::{Bench, csr, problem, verify};
+use super::bench::Bench;
 use crate::operation::{
     AuthorizationState, CaProblemKind, ChallengeRef, Finalize, NewOrder, OrderPrice, OrderRef,
     OrderState,
 };
 use crate::private::*;
+use crate::testing::{csr, problem, verify};
 
 #[tokio::test]
 async fn an_order_goes_its_way_with_a_new_process_between_any_two_operations() {
@@ -47,20 +49,11 @@ async fn an_order_goes_its_way_with_a_new_process_between_any_two_operations() {
     );
     let chain = bench.chain(&order.order).await;
     assert_eq!(chain.len(), 2);
-    verify(
-        &bench.open().root_der(),
-        &chain,
-        "192-168-1-7.a.fleet.test",
-        bench.now(),
-    )
-    .unwrap();
-    verify(
-        &bench.open().root_der(),
-        &chain,
-        "a.fleet.test",
-        bench.now(),
-    )
-    .unwrap();
+    let root = bench.open().root_der();
+    let seconds = bench.now().unix_timestamp().unsigned_abs();
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    verify(&root, &chain, "192-168-1-7.a.fleet.test", now);
+    verify(&root, &chain, "a.fleet.test", now);
     let (_, leaf) = parse_x509_certificate(&chain[0]).unwrap();
     assert_eq!(
         leaf.public_key().subject_public_key.data.as_ref(),

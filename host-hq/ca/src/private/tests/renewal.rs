@@ -4,10 +4,11 @@ use time::Duration;
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use super::bench::{Bench, identifier, problem};
+use super::bench::Bench;
 use crate::clock::unix_ms;
 use crate::operation::CaProblemKind;
 use crate::private::*;
+use crate::testing::{identifier, problem};
 
 #[tokio::test]
 async fn the_window_is_the_last_third_to_quarter_and_past_once_revoked() {
