@@ -324,6 +324,7 @@ fn config() -> RegistrarConfig {
             profile: None,
             ari: true,
         }],
+        oldest_grant_epoch: None,
         own_names: Vec::new(),
         danger_loopback: false,
     }

@@ -201,6 +201,7 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
             window: Some(window),
             reason: String::new(),
             commands: vec![Command::Renew; choices.below(2)],
+            grant: (choices.below(2) == 1).then(Object::default),
         }),
     };
     Reply {
