@@ -22,6 +22,9 @@ fi
 flags+=(-C link-arg=-zstack-size=65536)
 # Call and data addresses take the bytes they need instead of five each: a tenth of the file.
 flags+=(-C link-arg=--compress-relocations)
+# Copies of more than one word by `memory.copy`, which is a third of the bytes that unrolled loads and stores take; and
+# loops as they are written: what LLVM adds to spare multiplications is more code and no faster (docs/adr/0003).
+flags+=(-C "llvm-args=-max-store-memcpy=1 -max-store-memmove=1 -max-store-memset=1 -disable-lsr")
 # SHA-2 in rolled loops: less than half the code, and hashing is little of what a call costs (docs/adr/0003).
 flags+=(--cfg 'sha2_backend_soft="compact"')
 # Nothing about the builder's machine gets into the file.
