@@ -3,6 +3,7 @@ DROP TABLE meta;
 DROP TABLE quota_deferral;
 DROP TABLE quota_charge;
 DROP TABLE dns_record;
+DROP TABLE restore_notice;
 DROP TABLE history;
 DROP TABLE summary;
 DROP TABLE outbox;

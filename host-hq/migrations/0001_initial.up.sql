@@ -69,6 +69,14 @@ CREATE TABLE history (
 CREATE INDEX history_subject ON history (subject, id);
 CREATE INDEX history_at ON history (at_ms);
 
+-- Signs that this database was restored from a backup: one row an event, however many devices it is about.
+CREATE TABLE restore_notice (
+    id       INTEGER NOT NULL PRIMARY KEY, -- rises: the order of events
+    devices  INTEGER NOT NULL,             -- how many devices were ahead of this database
+    first_ms INTEGER NOT NULL,             -- when the first of them was heard
+    last_ms  INTEGER NOT NULL              -- when the last was; a quiet day after it, the next is another event
+) STRICT;
+
 -- What the zone serves at the component's wish, so that it can be rebuilt at start.
 CREATE TABLE dns_record (
     kind       TEXT    NOT NULL        -- what it is:

@@ -15,8 +15,8 @@ use crate::registrar::{Guest, RegistrarConfig, SecretKey};
 use crate::serve::socket::{self, Order, SocketError};
 use crate::serve::{self, ServeError};
 use crate::store::{
-    Device, DeviceFilter, OpenError, OutboxState, RecordRow, Store, StoreError, StoreOptions,
-    SubjectSummary,
+    Device, DeviceFilter, OpenError, OutboxState, RecordRow, RestoreNotice, Store, StoreError,
+    StoreOptions, SubjectSummary,
 };
 use crate::types::{NotASubject, Subject, Timestamp};
 
@@ -72,6 +72,8 @@ pub(super) async fn list(
         let devices: Vec<_> = devices.iter().map(summary_json).collect();
         write_json(out, &json!(devices))?;
     } else {
+        let notice = store.restore_notice(now).await;
+        write_notice(out, notice.map_err(DevicesError::Store)?, now)?;
         write_list(out, args, &devices, now)?;
     }
     Ok(Verdict::Well)
@@ -141,6 +143,31 @@ fn subject_of(text: &str) -> Result<Subject, NotASubject> {
         true => text.parse(),
         false => format!("{DEVICE}{text}").parse(),
     }
+}
+
+/// What concerns the whole fleet, above the list of it.
+fn write_notice(
+    out: &mut dyn Write,
+    notice: Option<RestoreNotice>,
+    now: Timestamp,
+) -> io::Result<()> {
+    let Some(notice) = notice else { return Ok(()) };
+    let devices = match notice.devices {
+        1 => "1 device is".to_owned(),
+        several => format!("{several} devices are"),
+    };
+    let stage = match notice.is_open(now) {
+        true => "so far",
+        false => "in all",
+    };
+    writeln!(
+        out,
+        "Notice: {devices} ahead of HQ's records {stage}, since {} (the last one {}). Most likely {}: {}.\n",
+        date(notice.first),
+        relative(notice.last, now),
+        RestoreNotice::CAUSE,
+        RestoreNotice::ADVICE,
+    )
 }
 
 fn write_list(
@@ -420,6 +447,33 @@ mod tests {
         );
         assert!(text(&[summary()], 1).ends_with("There may be more: --after device/a1\n"));
         assert!(text(&[], 1).starts_with("No device fits."));
+    }
+
+    #[test]
+    fn a_restored_hq_is_told_in_one_line_whatever_the_number_of_devices() {
+        let text = |notice| {
+            let mut out = Vec::new();
+            write_notice(&mut out, notice, NOW).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let notice = |devices, last| RestoreNotice {
+            devices,
+            first: NOW.minus_millis(3 * 86_400_000),
+            last,
+        };
+        assert_eq!(text(None), "");
+        assert_eq!(
+            text(Some(notice(20, NOW.minus_millis(60_000)))),
+            "Notice: 20 devices are ahead of HQ's records so far, since 2026-11-20 17:05 UTC (the last one 1 min ago). \
+             Most likely HQ was restored from a backup: nothing needs doing: the boxes recover by themselves. Only \
+             what was retired since the backup must be retired again. If nobody restored anything, see \
+             docs/OPERATIONS.md, \"Backup and restore\".\n\n"
+        );
+        let closed = text(Some(notice(1, NOW.minus_millis(2 * 86_400_000))));
+        assert!(
+            closed.starts_with("Notice: 1 device is ahead of HQ's records in all, "),
+            "{closed}"
+        );
     }
 
     #[test]

@@ -17,10 +17,11 @@ use otscert_hq_ca::RequestCounters;
 use otscert_hq_dns::{DnsMetrics, DnsName, Recursion, Transport, ask};
 use serde::Serialize;
 
+use crate::cli::format::{date, rfc3339};
 use crate::clock::Clock;
 use crate::error::chain;
 use crate::hq::Hq;
-use crate::store::Lane;
+use crate::store::{Lane, RestoreNotice};
 use crate::tls::Resolver;
 
 use super::metrics::Metrics;
@@ -56,6 +57,24 @@ pub struct Report {
     pub dns: Part,
     /// Whether work that is due gets done.
     pub workers: Part,
+    /// That HQ was restored from a backup, if it was lately: to know, not an illness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+}
+
+/// What the operator is to know of a restored HQ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// How many devices were ahead of HQ's records.
+    pub devices: u64,
+    /// When the first of them was heard.
+    pub first: String,
+    /// When the last of them was heard.
+    pub last: String,
+    /// What has most likely happened.
+    pub likely_cause: &'static str,
+    /// What is to be done.
+    pub what_to_do: &'static str,
 }
 
 /// How one part is.
@@ -119,11 +138,12 @@ async fn health(health: &Health) -> Response {
 impl Health {
     /// Looks at every part.
     pub async fn report(&self) -> Report {
-        let (component, database, dns, workers) = tokio::join!(
+        let (component, database, dns, workers, restored) = tokio::join!(
             self.component(),
             self.database(),
             self.dns(),
-            self.workers()
+            self.workers(),
+            self.restored()
         );
         Report {
             well: component.well && database.well && dns.well && workers.well,
@@ -132,6 +152,7 @@ impl Health {
             database,
             dns,
             workers,
+            restored,
         }
     }
 
@@ -178,13 +199,26 @@ impl Health {
         }
     }
 
+    /// None also where the database cannot say: that is told as the database's own trouble.
+    async fn restored(&self) -> Option<Restored> {
+        let now = self.clock.now().wall;
+        let notice = self.hq.store().restore_notice(now).await.ok().flatten()?;
+        Some(Restored {
+            devices: notice.devices,
+            first: rfc3339(notice.first),
+            last: rfc3339(notice.last),
+            likely_cause: RestoreNotice::CAUSE,
+            what_to_do: RestoreNotice::ADVICE,
+        })
+    }
+
     /// A row that has been due for long says that its worker does not come by.
     async fn workers(&self) -> Part {
         let overdue = self.clock.now().wall.minus_millis(OVERDUE_MS);
         for lane in &self.lanes {
             match self.hq.store().next_in_lane(lane).await {
                 Ok(Some(due)) if due < overdue => {
-                    let since = crate::cli::format::date(due);
+                    let since = date(due);
                     return Part::unwell(format!("work for {lane} is due since {since}"));
                 }
                 Ok(_) => {}
@@ -257,6 +291,16 @@ async fn gather(api: &AdminApi) -> Result<(), crate::store::StoreError> {
         "otscert_hq_orders_waiting_for_quota",
         vec![],
         float(store.queued_first_orders().await?),
+    );
+    metrics.gauge(
+        "otscert_hq_restored_devices",
+        vec![],
+        float(
+            store
+                .restore_notice(now)
+                .await?
+                .map_or(0, |notice| notice.devices),
+        ),
     );
     for (name, value) in store.counters().await? {
         metrics.total("otscert_hq_events_total", vec![label("event", name)], value);

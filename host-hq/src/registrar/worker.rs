@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 
 use crate::error::chain;
-use crate::store::{Reader, StoreError, Tx, Version};
+use crate::store::{Reader, RestoreNotice, StoreError, Tx, Version};
 use crate::types::{Decision, Input, RecordKey, Timestamp};
 use crate::work::{Declined, Unit};
 
@@ -69,6 +69,7 @@ impl Worker {
                     pending,
                     effects,
                     decision,
+                    restored: None,
                 };
                 if let Err(unit) = self.shared.committer.submit_blocking(Box::new(unit)) {
                     unit.settle(Err(Declined::Store(StoreError::Stopped)));
@@ -168,6 +169,8 @@ struct Decided {
     pending: Box<Pending>,
     effects: CallEffects,
     decision: Decision,
+    /// The notice that this call opened.
+    restored: Option<RestoreNotice>,
 }
 
 #[async_trait]
@@ -181,6 +184,7 @@ impl Unit for Decided {
             pending,
             effects,
             decision,
+            restored,
             shared: _,
         } = self;
         if !tx.are_current(&effects.reads, effects.now).await? {
@@ -194,7 +198,7 @@ impl Unit for Decided {
         tx.change_records(&effects.changes).await?;
         tx.submit(&effects.submissions, effects.now).await?;
         tx.summarise(&decision.summaries, effects.now).await?;
-        tx.note(&decision.notes, effects.now).await?;
+        *restored = tx.note(&decision.notes, effects.now).await?;
         if let Input::Due(subject) = &pending.input {
             // A subject that stays due would be asked in a circle.
             tx.postpone_due(
@@ -213,9 +217,13 @@ impl Unit for Decided {
             pending,
             effects,
             decision,
+            restored,
         } = *self;
         match result {
             Ok(()) => {
+                if restored.is_some() {
+                    tell_restored();
+                }
                 shared
                     .nudges
                     .committed(&effects.submissions, &decision.summaries);
@@ -262,6 +270,15 @@ fn checked_reply(input: &Input, decision: Decision) -> Result<Decision, GuestErr
             })
         }
     }
+}
+
+/// Once for the whole event: the other devices are counted in the database.
+fn tell_restored() {
+    tracing::warn!(
+        likely_cause = RestoreNotice::CAUSE,
+        what_to_do = RestoreNotice::ADVICE,
+        "a device is ahead of HQ's records, and others may follow: `otscert-hq devices list` counts them"
+    );
 }
 
 fn panicked<T>(panic: Box<dyn std::any::Any + Send>) -> Result<T, GuestError> {

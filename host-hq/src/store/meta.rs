@@ -30,7 +30,7 @@ impl Tx<'_> {
     /// # Errors
     ///
     /// If the database fails.
-    pub async fn count(&mut self, name: &'static str, by: u64) -> Result<(), StoreError> {
+    pub async fn count(&mut self, name: &str, by: u64) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO counter (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2",
         )

@@ -11,6 +11,7 @@ mod outbox;
 mod queries;
 mod quota;
 mod records;
+mod restores;
 mod schema;
 mod summaries;
 mod zone;
@@ -37,6 +38,7 @@ pub use queries::{
 };
 pub use quota::{Charge, QuotaQuestion};
 pub use records::{Reader, Version};
+pub use restores::{QUIET_MS, RestoreNotice, SHOWN_MS};
 pub use schema::SCHEMA_VERSION;
 
 /// How to open the database.

@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use crate::types::{Note, Subject, Summary, Timestamp};
 
-use super::{Store, StoreError, Tx, from_sql, to_sql};
+use super::{RestoreNotice, Store, StoreError, Tx, from_sql, to_sql};
 
 impl Tx<'_> {
     /// Replaces summaries.
@@ -55,13 +55,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds rows of history.
+    /// Adds rows of history, and counts them by kind. Returns the notice that HQ was restored, if one of them is the
+    /// first sign of it.
     ///
     /// # Errors
     ///
     /// If the database fails.
-    pub async fn note(&mut self, notes: &[Note], now: Timestamp) -> Result<(), StoreError> {
+    pub async fn note(
+        &mut self,
+        notes: &[Note],
+        now: Timestamp,
+    ) -> Result<Option<RestoreNotice>, StoreError> {
+        let mut opened = None;
         for note in notes {
+            opened = self.count_restored(note, now).await?.or(opened);
+            self.count(&note.kind, 1).await?;
             sqlx::query("INSERT INTO history (subject, at_ms, kind, text) VALUES (?1, ?2, ?3, ?4)")
                 .bind(note.subject.as_str())
                 .bind(to_sql(now.as_millis()))
@@ -71,7 +79,7 @@ impl Tx<'_> {
                 .await
                 .map_err(|source| StoreError::from_sqlx("note", source))?;
         }
-        Ok(())
+        Ok(opened)
     }
 
     /// Makes a subject whose wake-up time has come, and stays in the past, wait until `until` before it is due again.

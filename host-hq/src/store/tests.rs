@@ -456,6 +456,77 @@ async fn the_component_that_runs_is_remembered_with_the_moment_it_came() {
 }
 
 #[tokio::test]
+async fn all_devices_of_one_restored_backup_are_one_notice() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    assert_eq!(store.restore_notice(START).await.unwrap(), None);
+    let at = |step: u64| START.plus_millis(step * (QUIET_MS - 1));
+    let opened = restored(&store, "device/0", at(0)).await;
+    assert_eq!(opened.map(|notice| notice.devices), Some(1));
+    for number in 1..20 {
+        // Each after the longest pause that still belongs to the event.
+        let who = format!("device/{number}");
+        assert_eq!(restored(&store, &who, at(number)).await, None);
+    }
+    // One that is restored again is no other device, and a clock that goes back no other event.
+    assert_eq!(restored(&store, "device/7", at(19)).await, None);
+    assert_eq!(restored(&store, "device/19", at(18)).await, None);
+    let expected = RestoreNotice {
+        devices: 20,
+        first: at(0),
+        last: at(19),
+    };
+    assert_eq!(store.restore_notice(at(19)).await.unwrap(), Some(expected));
+    assert_eq!(
+        store.counters().await.unwrap(),
+        [
+            ("restore_notices".to_owned(), 1),
+            ("restored".to_owned(), 22)
+        ]
+    );
+    let device = store.history(&subject("device/7")).await.unwrap();
+    assert_eq!(
+        device.len(),
+        2,
+        "each device's own history stays: {device:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_device_restored_after_a_quiet_time_is_another_notice() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    for number in 0..3 {
+        let who = format!("device/{number}");
+        restored(&store, &who, START.plus_millis(number)).await;
+    }
+    let closed = START.plus_millis(2 + QUIET_MS);
+    let first = store.restore_notice(closed).await.unwrap().unwrap();
+    assert_eq!((first.devices, first.is_open(closed)), (3, false));
+    // The same device as before, since it is the same fleet.
+    let opened = restored(&store, "device/0", closed).await;
+    assert_eq!(opened.map(|notice| notice.devices), Some(1));
+    let second = store.restore_notice(closed).await.unwrap();
+    assert_eq!(second, opened);
+    let at = closed.plus_millis(SHOWN_MS);
+    assert_eq!(store.restore_notice(at).await.unwrap(), None);
+}
+
+async fn restored(store: &Store, who: &str, now: Timestamp) -> Option<RestoreNotice> {
+    let note = Note {
+        subject: subject(who),
+        kind: "restored".to_owned(),
+        text: "ahead of HQ's records".to_owned(),
+    };
+    store
+        .run_tx("test", move |mut tx| {
+            Box::pin(async move { tx.note(&[note], now).await })
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
 async fn a_closed_database_takes_nothing_more_and_another_process_may_have_it() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;

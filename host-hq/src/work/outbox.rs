@@ -444,7 +444,6 @@ impl OutboxWorker {
                         return Ok(false);
                     }
                     tx.note(&[note], now).await?;
-                    tx.count("outbox_parked", 1).await?;
                     Ok(true)
                 })
             })

@@ -10,7 +10,7 @@ use super::{CommitterHandle, Zone};
 /// How long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweeperOptions {
-    /// History, in milliseconds.
+    /// History and notices, in milliseconds.
     pub history_ms: u64,
     /// Charges of the quota ledger, in milliseconds: longer than any limit's window.
     pub quota_ms: u64,
@@ -42,6 +42,8 @@ pub struct Swept {
     pub zone: u64,
     /// Rows of history.
     pub history: u64,
+    /// Notices that HQ was restored.
+    pub notices: u64,
     /// Rows of the quota ledger.
     pub quota: u64,
 }
@@ -76,6 +78,9 @@ impl Sweeper {
                         zone: tx.sweep_zone(now, MAX_SWEPT).await?,
                         history: tx
                             .sweep_history(now.minus_millis(history_ms), MAX_SWEPT)
+                            .await?,
+                        notices: tx
+                            .sweep_restore_notices(now.minus_millis(history_ms), MAX_SWEPT)
                             .await?,
                         quota: tx
                             .sweep_quota(now.minus_millis(quota_ms), MAX_SWEPT)

@@ -129,7 +129,7 @@ async fn two_answers_swapped_between_two_boxes_are_refused_by_both() -> anyhow::
 }
 
 /// The backup knows ten boxes and their first certificates. After it ten more enrol, and the first
-/// ten renew.
+/// ten renew. Each box's history says that it was restored; the operator is told once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_boxes_recover_from_an_hq_restored_from_an_old_backup() -> anyhow::Result<()> {
     limited(240, async {
@@ -196,9 +196,42 @@ async fn all_boxes_recover_from_an_hq_restored_from_an_old_backup() -> anyhow::R
             "a box was announced as restored more than once"
         );
         ensure!(total == 20, "{total} of 20 boxes were noticed as restored");
-        Ok(())
+        one_notice(&world, 20).await
     })
     .await
+}
+
+/// Everywhere an operator looks there is one notice, of that many devices, and HQ is well.
+async fn one_notice(world: &World, devices: u64) -> anyhow::Result<()> {
+    let list = world.hq.run(&["devices", "list"])?;
+    let (line, table) = list.split_once("\n\n").context("no line above the table")?;
+    let expected = format!("Notice: {devices} devices are ahead of HQ's records so far, since ");
+    ensure!(
+        line.starts_with(&expected) && line.contains("HQ was restored from a backup"),
+        "{line}"
+    );
+    ensure!(
+        list.matches("Notice:").count() == 1 && table.starts_with("ID "),
+        "{list}"
+    );
+
+    let health = world.hq.health().await?;
+    ensure!(health["well"] == true, "a restored HQ is not ill: {health}");
+    ensure!(health["restored"]["devices"] == devices, "{health}");
+    ensure!(health["restored"]["what_to_do"].is_string(), "{health}");
+    let metric = world.hq.metric("otscert_hq_restored_devices").await?;
+    ensure!(metric.to_string() == devices.to_string(), "{metric}");
+
+    let log = world.hq.log();
+    let warnings: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("is ahead of HQ's records"))
+        .collect();
+    ensure!(
+        warnings.len() == 1 && warnings.iter().all(|line| line.contains("WARN")),
+        "{warnings:?}"
+    );
+    Ok(())
 }
 
 /// Plays every captured message again; returns how many kinds there were. Nothing may change at HQ.

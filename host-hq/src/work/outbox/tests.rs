@@ -207,7 +207,7 @@ async fn an_answer_that_traps_the_component_is_parked_and_never_performed_again(
     assert!(history[0].text.contains("new-order"), "{}", history[0].text);
     assert_eq!(
         rig.store.counters().await.unwrap(),
-        [("outbox_parked".to_owned(), 1)]
+        [("alarm-outbox-parked".to_owned(), 1)]
     );
 
     // The component is repaired, the operator unparks.

@@ -35,12 +35,12 @@ async fn what_has_expired_goes_and_the_rest_stays() {
                 for record in &of_transaction {
                     tx.publish(record).await?;
                 }
-                let note = Note {
+                let notes = ["note", "restored"].map(|kind| Note {
                     subject: subject("own"),
-                    kind: "note".to_owned(),
+                    kind: kind.to_owned(),
                     text: "note".to_owned(),
-                };
-                tx.note(&[note], START).await?;
+                });
+                tx.note(&notes, START).await?;
                 let charge = Charge {
                     ca: "le".to_owned(),
                     price: OrderPrice::First,
@@ -57,6 +57,7 @@ async fn what_has_expired_goes_and_the_rest_stays() {
         records: 0,
         zone: 0,
         history: 0,
+        notices: 0,
         quota: 0,
     };
     assert_eq!(sweeper.run_once(START).await.unwrap(), none);
@@ -64,6 +65,7 @@ async fn what_has_expired_goes_and_the_rest_stays() {
         records: 1,
         zone: 1,
         history: 0,
+        notices: 0,
         quota: 0,
     };
     assert_eq!(sweeper.run_once(soon).await.unwrap(), some);
@@ -79,7 +81,8 @@ async fn what_has_expired_goes_and_the_rest_stays() {
     let old = Swept {
         records: 0,
         zone: 0,
-        history: 1,
+        history: 2,
+        notices: 1,
         quota: 1,
     };
     assert_eq!(sweeper.run_once(much_later).await.unwrap(), old);
