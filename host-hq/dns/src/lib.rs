@@ -124,6 +124,8 @@ mod answer;
 mod ask;
 mod caa;
 mod config;
+#[cfg(feature = "test-support")]
+pub mod dig;
 mod fuzz;
 mod lan;
 mod limit;

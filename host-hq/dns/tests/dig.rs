@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::process::{Command, Output};
-
 use common::{Running, options, start, zones};
 
 mod common;
@@ -155,39 +153,10 @@ async fn dig_sees_the_spelling_of_its_question_and_our_edns() {
     }
 }
 
-/// Returns the status, the flags and the records in one line; the OPT record and the question left out.
 fn answer(server: &Running, args: &str) -> String {
-    let output = dig(server, &format!("+norecurse {args}"));
-    let after = |mark: &str| output.split_once(mark).map_or("", |(_, rest)| rest);
-    let status = after("status: ").split(',').next().unwrap_or_default();
-    let flags = after("flags: ").split(';').next().unwrap_or_default();
-    let mut parts = vec![format!("{status} {flags}")];
-    for line in output
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with(';'))
-    {
-        parts.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
-    assert!(!status.is_empty(), "dig got no answer to {args}: {output}");
-    parts.join("; ")
+    otscert_hq_dns::dig::answer(server.address, args).unwrap()
 }
 
 fn dig(server: &Running, args: &str) -> String {
-    let Output { stdout, stderr, .. } = Command::new("dig")
-        .args([
-            "-r",
-            "@127.0.0.1",
-            "-p",
-            &server.address.port().to_string(),
-            "+tries=1",
-            "+time=5",
-        ])
-        .args(args.split_whitespace())
-        .output()
-        .expect(
-            "this test asks the server with `dig`, which cannot be started: install it (Debian and \
-             Ubuntu: `apt-get install -y dnsutils`; Fedora: `dnf install bind-utils`; or let the \
-             project's `x` do it) and run the test again",
-        );
-    String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()
+    otscert_hq_dns::dig::output(server.address, args).unwrap()
 }
