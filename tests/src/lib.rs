@@ -28,6 +28,6 @@ pub use native::{Exchange, MemoryHost, NativeBox, Seeded};
 pub use ports::{free_port, free_ports};
 pub use process::{Process, program};
 pub use relay::Relay;
-pub use store::{Row, Snapshot, StoreView};
+pub use store::{Row, Snapshot, StoreEdit, StoreView};
 pub use wire::{HandBox, Poster, Reply};
 pub use world::{World, WorldOptions};

@@ -17,6 +17,12 @@ pub struct StoreView {
     pool: SqlitePool,
 }
 
+/// A connection that writes behind HQ's back: what an accident does, or what an earlier run left.
+#[derive(Debug)]
+pub struct StoreEdit {
+    pool: SqlitePool,
+}
+
 /// Everything that HQ knows, table by table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<&'static str, Vec<Row>>);
@@ -28,15 +34,7 @@ impl StoreView {
     ///
     /// If there is none.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await;
-        let pool = pool.with_context(|| format!("cannot open {}", path.display()))?;
+        let pool = connect(path, true).await?;
         Ok(Self { pool })
     }
 
@@ -111,6 +109,35 @@ impl StoreView {
     }
 }
 
+impl StoreEdit {
+    /// Opens the database of an HQ, running or not.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+        let pool = connect(path, false).await?;
+        Ok(Self { pool })
+    }
+
+    /// Adds a value to a TXT set, which HQ serves from its next start on.
+    ///
+    /// # Errors
+    ///
+    /// If it is there already.
+    pub async fn add_txt(&self, owner: &str, value: &str, expires_ms: u64) -> anyhow::Result<()> {
+        let query =
+            "INSERT INTO dns_record (kind, owner, value, expires_ms) VALUES ('txt', ?, ?, ?)";
+        sqlx::query(query)
+            .bind(owner)
+            .bind(value)
+            .bind(i64::try_from(expires_ms)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
 impl StoreView {
     async fn counts(&self, query: &'static str) -> anyhow::Result<BTreeMap<String, i64>> {
         let rows = sqlx::query(query).fetch_all(&self.pool).await?;
@@ -134,6 +161,18 @@ impl Snapshot {
         }
         found
     }
+}
+
+async fn connect(path: &Path, read_only: bool) -> anyhow::Result<SqlitePool> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(read_only)
+        .busy_timeout(Duration::from_secs(10));
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await;
+    pool.with_context(|| format!("cannot open {}", path.display()))
 }
 
 fn text_of(row: &SqliteRow) -> anyhow::Result<Row> {

@@ -8,6 +8,7 @@ mod component;
 mod contest;
 mod crash;
 mod demo;
+mod dig;
 mod journey;
 mod parity;
 mod renewal;
