@@ -120,6 +120,7 @@ CREATE TABLE quota_deferral (
 -- Facts about this database, one a key:
 --   component_sha256  digest of the component that ran last, lower-case hexadecimal
 --   component_since   since when that one runs, milliseconds since 1970
+--   room              filler, for a moment after the disk was full: shows that there is room again
 CREATE TABLE meta (
     key   TEXT NOT NULL PRIMARY KEY, -- see above
     value TEXT NOT NULL              -- see above

@@ -18,7 +18,7 @@ use crate::types::{
 };
 use crate::work::{
     CaSet, Committer, CommitterHandle, Driver, DriverOptions, Nudges, OutboxOptions, OutboxWorker,
-    Scheduler, Sweeper, SweeperOptions, Zone,
+    RoomWatch, Scheduler, Sweeper, SweeperOptions, Zone,
 };
 
 /// What an HQ is made of.
@@ -72,6 +72,12 @@ pub enum RequestError {
     /// Too much to do: 503 with Retry-After.
     #[error("HQ is busy")]
     Busy {
+        /// When to come back, in seconds.
+        retry_after_s: u32,
+    },
+    /// HQ's disk is full or broken: 503 with Retry-After.
+    #[error("HQ cannot store anything just now")]
+    CannotStore {
         /// When to come back, in seconds.
         retry_after_s: u32,
     },
@@ -150,6 +156,7 @@ impl Hq {
             outbox,
             scheduler,
             sweeper,
+            RoomWatch::new(Arc::clone(&store)),
             Arc::clone(&clock),
             nudges,
             options.driver,
@@ -306,6 +313,9 @@ fn refuse(error: CallError) -> RequestError {
         CallError::Stopped => RequestError::Busy {
             retry_after_s: RETRY_AFTER_STOP_S,
         },
+        CallError::Store(error) if error.is_of_the_disk() => RequestError::CannotStore {
+            retry_after_s: RETRY_AFTER_NO_ROOM_S,
+        },
         // Each has been logged with its causes where it happened.
         CallError::Guest(_) | CallError::Store(_) | CallError::LeaseLost => RequestError::Failed,
     }
@@ -349,6 +359,8 @@ async fn fill(zone: &dyn Zone, store: &Store, now: Timestamp) -> Result<(), Stor
 }
 
 const RETRY_AFTER_STOP_S: u32 = 5;
+/// A person has to come first.
+const RETRY_AFTER_NO_ROOM_S: u32 = 30;
 
 #[cfg(test)]
 mod tests;

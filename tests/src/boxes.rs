@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::eventually::{Tried, eventually};
 use crate::ports::free_ports;
 use crate::process::{Process, last_words, program};
+use crate::small_disk::SmallDisk;
 
 /// How a box is to be.
 #[derive(Clone, Debug)]
@@ -68,6 +69,7 @@ pub struct BoxProcess {
     pub http: SocketAddr,
     /// Where its page is over HTTPS.
     pub https: SocketAddr,
+    disk: Option<SmallDisk>,
     process: Option<Process>,
 }
 
@@ -96,8 +98,37 @@ impl BoxProcess {
             folder: folder.to_owned(),
             http,
             https,
+            disk: None,
             process: None,
         })
+    }
+
+    /// Gives it a disk of that size for its storage.
+    ///
+    /// # Errors
+    ///
+    /// If this system lets nobody mount one: with what is needed.
+    pub fn put_on_small_disk(&mut self, bytes: u64) -> anyhow::Result<()> {
+        self.disk = Some(SmallDisk::over(&self.folder.join("storage"), bytes)?);
+        Ok(())
+    }
+
+    /// Takes all the room that is left on the small disk.
+    ///
+    /// # Errors
+    ///
+    /// If the box does not run on one.
+    pub fn fill_disk(&self) -> anyhow::Result<()> {
+        self.on_disk()?.fill()
+    }
+
+    /// Gives that room back.
+    ///
+    /// # Errors
+    ///
+    /// If it had not been taken.
+    pub fn make_room(&self) -> anyhow::Result<()> {
+        self.on_disk()?.make_room()
     }
 
     /// Power on.
@@ -217,6 +248,10 @@ impl BoxProcess {
         format!("the box's last words:\n{}", last_words(&log))
     }
 
+    fn on_disk(&self) -> anyhow::Result<&SmallDisk> {
+        self.disk.as_ref().context("the box has no small disk")
+    }
+
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(program("otscert-device")?);
         command
@@ -224,7 +259,10 @@ impl BoxProcess {
             .arg(self.folder.join("device.toml"))
             .args(arguments);
         command.env("NO_COLOR", "1");
-        Ok(command)
+        Ok(match &self.disk {
+            Some(disk) => disk.around(&command),
+            None => command,
+        })
     }
 }
 

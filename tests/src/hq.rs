@@ -14,6 +14,7 @@ use crate::client::plain_get;
 use crate::eventually::{Tried, eventually};
 use crate::ports::free_ports;
 use crate::process::{Process, last_words, program};
+use crate::small_disk::SmallDisk;
 
 /// How an HQ is to be.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub struct Hq {
     /// UDP and TCP.
     pub dns_listen: SocketAddr,
     environment: Vec<(String, String)>,
+    disk: Option<SmallDisk>,
     process: Option<Process>,
 }
 
@@ -114,6 +116,7 @@ impl Hq {
             people_listen,
             dns_listen: dns,
             environment: Vec::new(),
+            disk: None,
             process: None,
         };
         let model = options.models.first().context("no model")?;
@@ -186,6 +189,34 @@ impl Hq {
     /// Takes all environment variables away.
     pub fn clear_environment(&mut self) {
         self.environment.clear();
+    }
+
+    /// Gives it a disk of that size for its data. Its files can be reached by its own commands only.
+    ///
+    /// # Errors
+    ///
+    /// If this system lets nobody mount one: with what is needed.
+    pub fn put_on_small_disk(&mut self, bytes: u64) -> anyhow::Result<()> {
+        self.disk = Some(SmallDisk::over(&self.folder.join("data"), bytes)?);
+        Ok(())
+    }
+
+    /// Takes all the room that is left on the small disk.
+    ///
+    /// # Errors
+    ///
+    /// If HQ does not run on one.
+    pub fn fill_disk(&self) -> anyhow::Result<()> {
+        self.on_disk()?.fill()
+    }
+
+    /// Gives that room back.
+    ///
+    /// # Errors
+    ///
+    /// If it had not been taken.
+    pub fn make_room(&self) -> anyhow::Result<()> {
+        self.on_disk()?.make_room()
     }
 
     /// Starts it and waits until it serves.
@@ -306,7 +337,7 @@ impl Hq {
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
-    /// The value of a metric, summed over its labels; 0 if it is not there.
+    /// The value of a metric, summed over its labels unless they are given with the name; 0 if it is not there.
     ///
     /// # Errors
     ///
@@ -318,9 +349,11 @@ impl Hq {
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        Ok(lines
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-            .sum())
+        // The sum of nothing is -0.
+        Ok(0.0
+            + lines
+                .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+                .sum::<f64>())
     }
 
     /// Folder of the image bundle.
@@ -371,12 +404,19 @@ impl Hq {
         format!("HQ's last words:\n{}", last_words(&self.log))
     }
 
+    fn on_disk(&self) -> anyhow::Result<&SmallDisk> {
+        self.disk.as_ref().context("HQ has no small disk")
+    }
+
     fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(program("otscert-hq")?);
         command.args(arguments).arg("--config").arg(self.config());
         // Messages are matched by tests, and read in files.
         command.env("NO_COLOR", "1");
-        Ok(command)
+        Ok(match &self.disk {
+            Some(disk) => disk.around(&command),
+            None => command,
+        })
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Report {
     pub component_sha256: String,
     /// Whether it answers.
     pub component: Part,
-    /// Whether the database can be read.
+    /// Whether the database can be read and written.
     pub database: Part,
     /// Whether HQ's DNS answers for the zone.
     pub dns: Part,
@@ -168,7 +168,11 @@ impl Health {
 
     async fn database(&self) -> Part {
         match self.hq.store().component().await {
-            Ok(_) => Part::well(),
+            Ok(_) => self
+                .hq
+                .store()
+                .trouble()
+                .map_or_else(Part::well, Part::unwell),
             Err(error) => Part::unwell(chain(&error)),
         }
     }

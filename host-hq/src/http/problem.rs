@@ -41,6 +41,11 @@ pub enum Problem {
         /// When to come back, in seconds.
         retry_after_s: u32,
     },
+    /// HQ's disk is full or broken.
+    CannotStore {
+        /// When to come back, in seconds.
+        retry_after_s: u32,
+    },
     /// HQ's own fault.
     Internal {
         /// Finds it in the log.
@@ -98,6 +103,9 @@ pub fn of_request(error: &RequestError, attempted: &'static str) -> Problem {
         RequestError::Busy { retry_after_s } => Problem::Unavailable {
             retry_after_s: *retry_after_s,
         },
+        RequestError::CannotStore { retry_after_s } => Problem::CannotStore {
+            retry_after_s: *retry_after_s,
+        },
         RequestError::Failed => internal(attempted),
     }
 }
@@ -125,7 +133,8 @@ impl Problem {
             Self::TooLarge { .. } => "too-large",
             Self::Incomplete => "incomplete",
             Self::RateLimited { .. } => "rate-limited",
-            Self::Unavailable { .. } => "unavailable",
+            // To a box it is all the same.
+            Self::Unavailable { .. } | Self::CannotStore { .. } => "unavailable",
             Self::Internal { .. } => "internal",
         }
     }
@@ -138,7 +147,7 @@ impl Problem {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::CannotStore { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -162,6 +171,12 @@ impl Problem {
             }
             Self::Unavailable { retry_after_s } => {
                 format!("HQ has too much to do or is stopping: come back in {retry_after_s} s")
+            }
+            Self::CannotStore { retry_after_s } => {
+                format!(
+                    "HQ cannot store anything just now, and nothing was changed: come back in {retry_after_s} s. HQ's \
+                     operator finds in its log and health why"
+                )
             }
             Self::Internal { id } => {
                 format!(
@@ -189,7 +204,9 @@ impl IntoResponse for Problem {
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match &self {
-            Self::RateLimited { retry_after_s } | Self::Unavailable { retry_after_s } => {
+            Self::RateLimited { retry_after_s }
+            | Self::Unavailable { retry_after_s }
+            | Self::CannotStore { retry_after_s } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             Self::Method { allowed } => {
@@ -264,10 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn busy_says_when_to_come_back() {
-        let response =
-            of_request(&RequestError::Busy { retry_after_s: 3 }, "a test").into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[RETRY_AFTER], "3");
+    fn busy_and_full_say_when_to_come_back() {
+        for error in [
+            RequestError::Busy { retry_after_s: 3 },
+            RequestError::CannotStore { retry_after_s: 3 },
+        ] {
+            let response = of_request(&error, "a test").into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], "3");
+        }
     }
 }

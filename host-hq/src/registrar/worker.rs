@@ -245,7 +245,10 @@ impl Unit for Decided {
             Err(Declined::LeaseLost) => pending.settle(Err(CallError::LeaseLost)),
             Err(Declined::Store(StoreError::Stopped)) => pending.settle(Err(CallError::Stopped)),
             Err(Declined::Store(error)) => {
-                if let Input::Request(_) = pending.input {
+                // A full disk has been logged by the store, once for all requests.
+                if let Input::Request(_) = pending.input
+                    && !error.is_of_the_disk()
+                {
                     tracing::error!(error = chain(&error), "a decision could not be stored");
                 }
                 pending.settle(Err(CallError::Store(error)));

@@ -1,6 +1,6 @@
 //! What can go wrong with the database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::migrate::MigrateError;
 
@@ -33,6 +33,15 @@ pub enum OpenError {
     InUse {
         /// The lock file.
         path: PathBuf,
+    },
+    /// No room for the files that SQLite keeps beside it.
+    #[error("the disk of the database {path} is full: free space on its disk, then start again")]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: sqlx::Error,
     },
     /// SQLite cannot use the file.
     #[error(
@@ -79,6 +88,17 @@ pub enum OpenError {
         #[source]
         source: MigrateError,
     },
+}
+
+impl OpenError {
+    /// Sorts SQLite's failures by what an operator has to do.
+    pub(crate) fn connect(path: &Path, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match Kind::of(&source) {
+            Kind::Full => Self::Full { path, source },
+            Kind::Disk | Kind::Other => Self::Connect { path, source },
+        }
+    }
 }
 
 /// Why a transaction or a query failed. Nothing of a failed transaction has happened.
@@ -139,24 +159,16 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts SQLite's failures by what an operator has to do.
     pub(crate) fn from_sqlx(transaction: &'static str, source: sqlx::Error) -> Self {
-        // Primary result codes (https://www.sqlite.org/rescode.html); an extended code has more in its upper bits.
-        let code = source
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .and_then(|code| code.parse::<u32>().ok())
-            .map(|code| code & 0xff);
-        match code {
-            Some(SQLITE_FULL) => Self::Full {
+        match Kind::of(&source) {
+            Kind::Full => Self::Full {
                 transaction,
                 source,
             },
-            Some(
-                SQLITE_READONLY | SQLITE_IOERR | SQLITE_CORRUPT | SQLITE_CANTOPEN | SQLITE_NOTADB,
-            ) => Self::Disk {
+            Kind::Disk => Self::Disk {
                 transaction,
                 source,
             },
-            Some(_) | None => Self::Database {
+            Kind::Other => Self::Database {
                 transaction,
                 source,
             },
@@ -168,10 +180,46 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
+
+    /// Whether every other write meets it as well, until somebody has seen to the disk.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Disk { .. })
+    }
+}
+
+/// What SQLite complains of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Disk,
+    Other,
+}
+
+impl Kind {
+    /// By its result codes (https://www.sqlite.org/rescode.html); an extended code has more in its upper bits.
+    fn of(error: &sqlx::Error) -> Self {
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .and_then(|code| code.parse::<u32>().ok());
+        match code {
+            // The index of the write-ahead log cannot grow.
+            Some(SQLITE_IOERR_SHMSIZE) => Self::Full,
+            Some(code) => match code & 0xff {
+                SQLITE_FULL => Self::Full,
+                SQLITE_READONLY | SQLITE_IOERR | SQLITE_CORRUPT | SQLITE_CANTOPEN
+                | SQLITE_NOTADB => Self::Disk,
+                _ => Self::Other,
+            },
+            None => Self::Other,
+        }
+    }
 }
 
 const SQLITE_READONLY: u32 = 8;
 const SQLITE_IOERR: u32 = 10;
+const SQLITE_IOERR_SHMSIZE: u32 = 10 | 19 << 8;
 const SQLITE_CORRUPT: u32 = 11;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;

@@ -50,7 +50,11 @@ impl Tx<'_> {
             .map_err(|source| StoreError::from_sqlx("meta", source))
     }
 
-    async fn set_meta(&mut self, key: &'static str, value: &str) -> Result<(), StoreError> {
+    pub(super) async fn set_meta(
+        &mut self,
+        key: &'static str,
+        value: &str,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         )
@@ -60,6 +64,15 @@ impl Tx<'_> {
         .await
         .map(drop)
         .map_err(|source| StoreError::from_sqlx("set-meta", source))
+    }
+
+    pub(super) async fn remove_meta(&mut self, key: &'static str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM meta WHERE key = ?1")
+            .bind(key)
+            .execute(&mut *self.connection)
+            .await
+            .map(drop)
+            .map_err(|source| StoreError::from_sqlx("remove-meta", source))
     }
 }
 

@@ -12,6 +12,7 @@ mod queries;
 mod quota;
 mod records;
 mod restores;
+mod room;
 mod schema;
 mod summaries;
 mod zone;
@@ -71,6 +72,8 @@ pub struct Store {
     last_version: AtomicU64,
     commits: AtomicU64,
     access: Access,
+    /// What kept the last write from being made (`room.rs`).
+    trouble: std::sync::Mutex<Option<String>>,
     /// Held for as long as this process may write: until [`Store::close`].
     lock: std::sync::Mutex<Option<File>>,
 }
@@ -114,18 +117,11 @@ impl Store {
         create_private(&options.path)?;
         let mut writer = connect_writer(&options)
             .await
-            .map_err(|source| OpenError::Connect {
-                path: options.path.clone(),
-                source,
-            })?;
+            .map_err(|source| OpenError::connect(&options.path, source))?;
         schema::up(&options.path, &mut writer).await?;
-        let last_version =
-            records::last_version(&mut writer)
-                .await
-                .map_err(|source| OpenError::Connect {
-                    path: options.path.clone(),
-                    source,
-                })?;
+        let last_version = records::last_version(&mut writer)
+            .await
+            .map_err(|source| OpenError::connect(&options.path, source))?;
         Ok(Self {
             readers: readers(&options),
             options,
@@ -133,6 +129,7 @@ impl Store {
             last_version: AtomicU64::new(last_version),
             commits: AtomicU64::new(0),
             access: Access::ReadWrite,
+            trouble: std::sync::Mutex::default(),
             lock: std::sync::Mutex::new(Some(lock)),
         })
     }
@@ -148,10 +145,8 @@ impl Store {
         }
         let readers = readers(&options);
         let connected = readers.acquire().await;
-        let mut connection = connected.map_err(|source| OpenError::Connect {
-            path: options.path.clone(),
-            source,
-        })?;
+        let mut connection =
+            connected.map_err(|source| OpenError::connect(&options.path, source))?;
         schema::check(&options.path, &mut connection).await?;
         drop(connection);
         Ok(Self {
@@ -161,6 +156,7 @@ impl Store {
             last_version: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             access: Access::ReadOnly,
+            trouble: std::sync::Mutex::default(),
             lock: std::sync::Mutex::new(None),
         })
     }
@@ -178,10 +174,7 @@ impl Store {
             });
         }
         let _lock = lock(&options.path)?;
-        let failed = |source| OpenError::Connect {
-            path: options.path.clone(),
-            source,
-        };
+        let failed = |source| OpenError::connect(&options.path, source);
         let mut writer = connect_writer(options).await.map_err(failed)?;
         schema::down(&options.path, &mut writer, target).await?;
         writer.close().await.map_err(failed)
@@ -206,7 +199,9 @@ impl Store {
         F: for<'t> FnOnce(Tx<'t>) -> TxFuture<'t, T> + Send,
     {
         let mut open = self.begin(name).await?;
-        let done = work(open.tx()).await?;
+        let done = work(open.tx())
+            .await
+            .inspect_err(|error| self.note_failure(error))?;
         open.commit().await?;
         Ok(done)
     }
@@ -223,7 +218,11 @@ impl Store {
             Access::ReadWrite if self.lock().is_none() => return Err(StoreError::Stopped),
             Access::ReadWrite => {}
         }
-        let failed = |source| StoreError::from_sqlx(name, source);
+        let failed = |source| {
+            let error = StoreError::from_sqlx(name, source);
+            self.note_failure(&error);
+            error
+        };
         // Taken out for the time of the transaction: whichever way this ends early, the connection is closed, and
         // with it the transaction is undone.
         let mut connection = match writer.take() {
@@ -335,7 +334,11 @@ impl OpenTx<'_> {
             .execute(&mut self.connection)
             .await
             .map(drop)
-            .map_err(|source| StoreError::from_sqlx(self.name, source))
+            .map_err(|source| {
+                let error = StoreError::from_sqlx(self.name, source);
+                self.store.note_failure(&error);
+                error
+            })
     }
 }
 

@@ -82,10 +82,7 @@ pub(super) async fn down(
 }
 
 async fn version(path: &Path, connection: &mut SqliteConnection) -> Result<i64, OpenError> {
-    let failed = |source| OpenError::Connect {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| OpenError::connect(path, source);
     let tables: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
     )

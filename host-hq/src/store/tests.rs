@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::registrar::Change;
 use crate::testing::{START, key, subject};
-use crate::types::{Note, Subject, Summary, Timestamp};
+use crate::types::{MAX_RECORD_BYTES, Note, Subject, Summary, Timestamp};
 
 use super::*;
 
@@ -524,6 +524,68 @@ async fn restored(store: &Store, who: &str, now: Timestamp) -> Option<RestoreNot
         })
         .await
         .unwrap()
+}
+
+#[tokio::test]
+async fn a_full_database_is_known_as_such_until_the_largest_record_fits_again() {
+    let folder = TempDir::new().unwrap();
+    let options = StoreOptions {
+        max_bytes: Some(1024 * 1024),
+        ..StoreOptions::new(folder.path().join("hq.db"))
+    };
+    let store = Store::open(options).await.unwrap();
+    store.look_for_room().await.unwrap();
+    assert_eq!(
+        (store.trouble(), store.commits()),
+        (None, 0),
+        "no trouble, no cost"
+    );
+
+    let large = vec![1; MAX_RECORD_BYTES];
+    let mut written = 0;
+    let error = loop {
+        let name = format!("large-{written}");
+        match try_to_put(&store, &name, &large).await {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(written > 1 && error.is_full(), "{written} {error}");
+    let trouble = store.trouble().unwrap();
+    assert!(
+        trouble.contains("no room") && trouble.contains("free space"),
+        "{trouble}"
+    );
+    // A little fits still: that is not enough to say that all is well.
+    try_to_put(&store, "little", &[1]).await.unwrap();
+    let still = store.look_for_room().await.unwrap_err();
+    assert!(still.is_full() && store.trouble().is_some(), "{still}");
+
+    store
+        .run_tx("test", |mut tx| {
+            Box::pin(async move {
+                tx.change_records(&[(key("large-0"), Change::Remove)].into())
+                    .await
+            })
+        })
+        .await
+        .unwrap();
+    store.look_for_room().await.unwrap();
+    assert_eq!(store.trouble(), None);
+    try_to_put(&store, "large-0", &large).await.unwrap();
+}
+
+async fn try_to_put(store: &Store, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    let change = Change::Put {
+        value: value.to_vec(),
+        expires: None,
+    };
+    let changes = BTreeMap::from([(key(name), change)]);
+    store
+        .run_tx("test", |mut tx| {
+            Box::pin(async move { tx.change_records(&changes).await })
+        })
+        .await
 }
 
 #[tokio::test]

@@ -228,7 +228,10 @@ async fn attempt(
                 open.end_unit().await?;
                 results.push(Ok(()));
             }
-            Err(Declined::Store(error)) => return Err(error),
+            Err(Declined::Store(error)) => {
+                store.note_failure(&error);
+                return Err(error);
+            }
             Err(declined @ (Declined::Conflict | Declined::LeaseLost)) => {
                 open.undo_unit().await?;
                 results.push(Err(declined));

@@ -10,10 +10,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 use crate::error::chain;
-use crate::store::Lane;
+use crate::store::{Lane, StoreError};
 use crate::types::Timestamp;
 
-use super::{Nudges, OutboxWorker, Pass, Scheduler, Sweeper};
+use super::{Nudges, OutboxWorker, Pass, RoomWatch, Scheduler, Sweeper, WorkError};
 
 /// How often the workers look by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +53,13 @@ struct Common {
 }
 
 impl Driver {
-    /// Starts one task for each pass that may be under way at once, one for the scheduler, one for the sweeper.
+    /// Starts one task for each pass that may be under way at once, one for each other worker.
     #[must_use]
     pub fn start(
         outbox: OutboxWorker,
         scheduler: Scheduler,
         sweeper: Sweeper,
+        room: RoomWatch,
         clock: Arc<dyn Clock>,
         nudges: Arc<Nudges>,
         options: DriverOptions,
@@ -78,7 +79,8 @@ impl Driver {
             }
         }
         tasks.spawn(schedule(scheduler, common.clone()));
-        tasks.spawn(sweep(sweeper, common));
+        tasks.spawn(sweep(sweeper, common.clone()));
+        tasks.spawn(look_for_room(room, common));
         Self { stop, tasks }
     }
 
@@ -113,7 +115,11 @@ async fn work_off(outbox: Arc<OutboxWorker>, lane: Lane, common: Common) {
             }
             Ok(Ok(Pass::Idle { next })) => common.until(next),
             Ok(Ok(Pass::Stopped)) => return,
-            Ok(Err(error)) => {
+            Ok(Err(WorkError::Store(error))) => {
+                complain(&error, "an outbox worker rests");
+                common.options.pause
+            }
+            Ok(Err(error @ WorkError::Token(_))) => {
                 tracing::error!(%lane, error = chain(&error), "a worker rests");
                 common.options.pause
             }
@@ -131,7 +137,7 @@ async fn schedule(scheduler: Scheduler, common: Common) {
         let next = match scheduler.run_once(common.clock.now().wall).await {
             Ok(round) => common.until(round.next),
             Err(error) => {
-                tracing::error!(error = chain(&error), "the scheduler rests");
+                complain(&error, "the scheduler rests");
                 common.options.pause
             }
         };
@@ -147,8 +153,29 @@ async fn sweep(sweeper: Sweeper, common: Common) {
             return;
         }
         if let Err(error) = sweeper.run_once(common.clock.now().wall).await {
-            tracing::error!(error = chain(&error), "the sweeper rests");
+            complain(&error, "the sweeper rests");
         }
+    }
+}
+
+async fn look_for_room(room: RoomWatch, common: Common) {
+    let nobody = Notify::new();
+    while !common.stop.is_cancelled() {
+        common.wait(&nobody, common.options.poll).await;
+        if common.stop.is_cancelled() {
+            return;
+        }
+        if let Err(error) = room.run_once().await {
+            complain(&error, "there is no room yet");
+        }
+    }
+}
+
+/// A disk that is full has been complained of once, by the store; workers meet it every second.
+fn complain(error: &StoreError, what: &'static str) {
+    match error.is_of_the_disk() {
+        true => tracing::debug!(error = chain(error), "{what}"),
+        false => tracing::error!(error = chain(error), "{what}"),
     }
 }
 

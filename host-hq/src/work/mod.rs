@@ -9,7 +9,7 @@
 //! Nobody here retries: the component hears of a failure and decides.
 //!
 //! The [`Scheduler`] tells the registrar about subjects whose wake-up time has come, the [`Sweeper`] removes what has
-//! expired. All three are `run_once(now)`, without spawn, sleep or clock inside, so that a simulator can call them in any
+//! expired, the [`RoomWatch`] finds out when a full disk has room again. All are `run_once`, without spawn, sleep or clock inside, so that a simulator can call them in any
 //! order; [`Driver`] calls them on a timer and on nudges.
 //!
 //! The [`Committer`] is the one writer: it puts up to 64 units of work into one transaction, each under a savepoint.
@@ -21,6 +21,7 @@ mod driver;
 mod nudge;
 mod outbox;
 pub mod quota;
+mod room;
 mod scheduler;
 mod sweeper;
 mod zone;
@@ -30,6 +31,7 @@ pub use crash::{CrashPoint, crash_point};
 pub use driver::{Driver, DriverOptions};
 pub use nudge::Nudges;
 pub use outbox::{Ca, CaSet, OutboxOptions, OutboxWorker, Pass, WorkError};
+pub use room::RoomWatch;
 pub use scheduler::{MAX_DUE, Round, Scheduler};
 pub use sweeper::{MAX_SWEPT, Sweeper, SweeperOptions, Swept};
 pub use zone::{HqZone, Zone, ZoneError};

@@ -146,7 +146,7 @@ async fn an_order_waits_while_the_ca_is_down_and_goes_on_when_it_is_back() -> an
 }
 
 /// Lets HQ reach its CA by a relay only, which is cut.
-fn behind_a_relay(hq: &mut HqOptions) -> anyhow::Result<Relay> {
+pub(crate) fn behind_a_relay(hq: &mut HqOptions) -> anyhow::Result<Relay> {
     let CaChoice::Acme { directory, .. } = &mut hq.ca else {
         anyhow::bail!("the private CA is never down")
     };

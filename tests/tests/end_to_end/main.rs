@@ -9,6 +9,7 @@ mod contest;
 mod crash;
 mod demo;
 mod dig;
+mod disk;
 mod journey;
 mod parity;
 mod renewal;
