@@ -53,7 +53,16 @@ pub enum Command {
     ///
     /// Where the box is running, it is asked to do it. Where it is not, this command does it on the storage folder and
     /// tells HQ; what HQ cannot be told now is told when the box runs again.
-    Reset,
+    Reset {
+        /// Starts over also where stored records cannot be read: they are set aside and kept
+        ///
+        /// Says first what is lost with them, and asks. The box must not be running.
+        #[arg(long)]
+        force: bool,
+        /// Yes, whatever is lost: does not ask
+        #[arg(long, requires = "force")]
+        yes: bool,
+    },
     /// Checks the config and the image bundle, and says what is wrong with them
     CheckConfig,
 }

@@ -13,6 +13,7 @@
 //! | [`machine`] | the component, compiled once, and its instances |
 //! | [`host`] | `entropy`, `network` and `storage` for the component |
 //! | [`board`], [`storage`] | what is behind them on Linux |
+//! | [`damage`] | finds records that do not read |
 //! | [`hq`] | carries messages to HQ |
 //! | [`bundle`], [`config`] | what a box is told: by its maker's HQ, by its firmware |
 //! | [`status`], [`control`] | what is going on, and the socket to ask over |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 mod convert;
+pub mod damage;
 pub mod device;
 pub mod host;
 pub mod hq;

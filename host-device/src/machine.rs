@@ -299,6 +299,20 @@ impl Instance {
         .map_err(|error| hidden("view", error))
     }
 
+    /// A stored record as JSON, secrets redacted. The instance need not have been started.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Other`] says what is wrong with the record.
+    pub fn describe_record(&mut self, key: &str, value: &[u8]) -> Result<String, CallError> {
+        self.call("describe-record", |store, device| {
+            device
+                .otscert_provision_inspect()
+                .call_describe_record(store, key, value)
+        })?
+        .map_err(|error| hidden("describe-record", error))
+    }
+
     /// SHA-256 over the machine's state.
     ///
     /// # Errors

@@ -1,16 +1,17 @@
 //! `otscert-device`: the program.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use otscert_device::board::load_anchors;
+use otscert_device::board::{LinuxBoard, load_anchors};
 use otscert_device::cli::{Cli, Command};
 use otscert_device::config::{Config, LogFormat};
 use otscert_device::control::{ControlError, Request, ask};
+use otscert_device::damage::Survey;
 use otscert_device::device::linux_board;
 use otscert_device::{Device, DeviceConfig, Machine, Retired};
 use rustls::crypto::aws_lc_rs;
@@ -47,7 +48,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Run => run(config).await,
             Command::Status { json } => status(&config, json).await,
             Command::Renew => renew(&config).await,
-            Command::Reset => reset(config).await,
+            Command::Reset { force, yes } => reset(config, force, yes).await,
             Command::CheckConfig => check_config(&config),
         }
     })
@@ -110,37 +111,113 @@ async fn renew(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn reset(config: Config) -> anyhow::Result<ExitCode> {
+async fn reset(config: Config, force: bool, yes: bool) -> anyhow::Result<ExitCode> {
     match ask(&config.control, Request::Reset).await {
         Ok(_taken) => {
             print("The running box is reset; it tells HQ and starts from the beginning.\n")?;
             return Ok(ExitCode::SUCCESS);
         }
         Err(ControlError::NotRunning { .. }) => {}
+        Err(error @ ControlError::Refused { .. }) if force => {
+            let what = "stop the running otscert-device, whose records are to be set aside, and run this again";
+            return Err(anyhow::Error::from(error).context(what));
+        }
         Err(error) => return Err(error.into()),
     }
     start_logging(&config);
     let device = DeviceConfig::of(&config)?;
     let board = Arc::new(linux_board(&config)?);
     let machine = Arc::new(machine(&config)?);
-    match timeout(RESET_PATIENCE, Device::reset(device, board, machine)).await {
-        Ok(Ok(Retired::Delivered)) => {
+    let is_stranger = force && set_aside(&machine, &board, yes)?;
+    let resetting = Device::reset(device, Arc::clone(&board) as _, Arc::clone(&machine));
+    match timeout(RESET_PATIENCE, resetting).await {
+        Ok(Ok(Retired::Delivered)) if !is_stranger => {
             print(
                 "The box is reset: keys wiped, and HQ has been told to revoke the certificate and free the name.\n",
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Ok(Ok(Retired::Nothing)) => {
+        Ok(Ok(Retired::Nothing)) if !is_stranger => {
             print("The box is reset. HQ did not know it, so there was nothing to tell.\n")?;
             Ok(ExitCode::SUCCESS)
         }
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(Retired::Delivered | Retired::Nothing)) => {
+            print(
+                "The box starts over when it runs again. HQ could not be told of the old name: ask whoever operates \
+                 HQ to retire it.\n",
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Err(error)) => {
+            let damaged =
+                Survey::of(&machine, &(board as _)).is_ok_and(|survey| !survey.damaged.is_empty());
+            let error = anyhow::Error::from(error);
+            Err(match damaged {
+                true => error.context(
+                    "a stored record cannot be read: `otscert-device reset --force` says what is lost with it, sets it \
+                     aside and starts over",
+                ),
+                false => error,
+            })
+        }
         Err(_elapsed) => Err(anyhow!(
             "the box is reset, but HQ could not be told within {} s; it will be when the box runs again, or run \
              `otscert-device reset` again once HQ can be reached",
             RESET_PATIENCE.as_secs()
         )),
     }
+}
+
+/// Sets damaged records aside, if the owner means it. Whether the box has lost who it is.
+fn set_aside(machine: &Arc<Machine>, board: &Arc<LinuxBoard>, yes: bool) -> anyhow::Result<bool> {
+    let survey = Survey::of(machine, &(Arc::clone(board) as _))?;
+    if survey.damaged.is_empty() {
+        print("Every stored record reads: this is a reset as always.\n")?;
+        return Ok(false);
+    }
+    for damaged in &survey.damaged {
+        print(&format!(
+            "The stored record `{}` cannot be read: {}.\n{}\n\n",
+            damaged.record,
+            damaged.reason,
+            damaged.loss()
+        ))?;
+    }
+    print(
+        "If another version of this software wrote it, run that one instead, and nothing is lost.\n",
+    )?;
+    if !survey.names.is_empty() {
+        print(&format!("The name so far: {}\n", survey.names.join(", ")))?;
+    }
+    if !yes && !confirmed()? {
+        return Err(anyhow!(
+            "nothing was changed: run it again with `--force --yes` if that is meant"
+        ));
+    }
+    for damaged in &survey.damaged {
+        if let Some(path) = board.set_aside(&damaged.key()?)? {
+            print(&format!("Set aside, and kept: {}\n", path.display()))?;
+        }
+    }
+    Ok(survey.is_stranger())
+}
+
+/// Asks whoever sits at the terminal; where nobody does, the answer is no.
+fn confirmed() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    print("Start over? Type `yes` to do so: ")?;
+    io::stdout()
+        .flush()
+        .context("writing to standard output failed")?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .take(MAX_ANSWER)
+        .read_line(&mut answer)
+        .context("reading the answer failed")?;
+    Ok(answer.trim() == "yes")
 }
 
 fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
@@ -247,4 +324,5 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// A box has a few sockets and one machine.
 const WORKERS: usize = 2;
 const NOT_RUNNING: u8 = 3;
+const MAX_ANSWER: u64 = 64;
 const RESET_PATIENCE: Duration = Duration::from_secs(60);

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminServer;
 use crate::board::Board;
+use crate::damage::Survey;
 use crate::host::Outbox;
 use crate::hq::HqClient;
 use crate::machine::{CallError, Instance, Machine};
@@ -185,7 +186,8 @@ impl Driver {
                 Err(error @ CallError::BadConfig { .. }) => return Err(RunError::Config(error)),
                 Err(error) if self.farewell.is_some() => return Err(RunError::Reset(error)),
                 Err(error) => {
-                    let due = Instant::now() + self.note_failure(&error);
+                    let damage = self.damage(&error).await;
+                    let due = Instant::now() + self.note_failure(&error, damage);
                     let again = match done {
                         Some(done) => {
                             let _gone = done.send(Err(error.to_string()));
@@ -307,7 +309,26 @@ impl Driver {
         farewell.done.is_none()
     }
 
-    fn note_failure(&mut self, error: &CallError) -> Duration {
+    /// What the owner can do where the machine cannot even begin, because a stored record does not read.
+    async fn damage(&self, error: &CallError) -> Option<String> {
+        if self.instance.is_some() || !matches!(error, CallError::Storage { .. }) {
+            return None;
+        }
+        let (machine, board) = (Arc::clone(&self.machine), Arc::clone(&self.board));
+        let surveyed = tokio::task::spawn_blocking(move || Survey::of(&machine, &board));
+        let damaged = surveyed.await.ok()?.ok()?.damaged;
+        let records: Vec<_> = damaged.iter().map(|damaged| damaged.record).collect();
+        (!records.is_empty()).then(|| {
+            format!(
+                "The stored record `{}` cannot be read. If another version of this software wrote it, run that one. \
+                 Otherwise it is damaged: stop otscert-device and run `otscert-device reset --force`, which says what \
+                 is lost, sets it aside and starts over",
+                records.join("`, `")
+            )
+        })
+    }
+
+    fn note_failure(&mut self, error: &CallError, damage: Option<String>) -> Duration {
         let pause = self.failures.pause(self.rhythm);
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(error);
@@ -315,8 +336,11 @@ impl Driver {
             tracing::debug!(cause = %source, "cause");
             cause = source.source();
         }
+        if let Some(damage) = &damage {
+            text = format!("{damage}. In detail: {text}");
+        }
         text.push_str(&format!("; tried again in {} s", pause.as_secs().max(1)));
-        tracing::error!(error = %error, ?pause, "a call of the component failed");
+        tracing::error!(error = %error, damage, ?pause, "a call of the component failed");
         let gone = error.is_gone();
         self.status.send_modify(|status| {
             status.trouble = Some(text);

@@ -199,6 +199,18 @@ impl BoxProcess {
         Ok(out.into_owned())
     }
 
+    /// That command as one would type it into a shell.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such program.
+    pub fn shell_words(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let command = self.command(arguments)?;
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let quoted = words.map(|word| format!("'{}'", word.to_string_lossy()));
+        Ok(quoted.collect::<Vec<_>>().join(" "))
+    }
+
     /// What is going on.
     ///
     /// # Errors

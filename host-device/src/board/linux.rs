@@ -10,11 +10,13 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustls::RootCertStore;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 use crate::board::{Board, MAX_SAMPLE, SampleError, Source, SourceKind};
 use crate::config::TrustAnchors;
 use crate::pem::{PemError, read_certificates};
-use crate::storage::{FolderStore, OpenError, Records};
+use crate::storage::{FolderStore, Key, OpenError, Records, StorageError};
 use crate::types::{ClockTrust, Moment};
 
 /// Where the box's addresses come from.
@@ -105,6 +107,25 @@ impl LinuxBoard {
             build_time_ms: config.build_time_ms,
             origin: Instant::now(),
         })
+    }
+}
+
+impl LinuxBoard {
+    /// Takes a record that does not read out of the machine's reach; it is kept, with the time in its name. None if
+    /// there is no such record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] with the record where it was.
+    pub fn set_aside(&self, key: &Key) -> Result<Option<PathBuf>, StorageError> {
+        let seconds = i64::try_from(self.now().wall_ms / 1000).unwrap_or(0);
+        let moment = OffsetDateTime::from_unix_timestamp(seconds)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .format(format_description!(
+                "[year]-[month]-[day]T[hour][minute][second]Z"
+            ))
+            .unwrap_or_default();
+        self.records.set_aside(key, &moment)
     }
 }
 

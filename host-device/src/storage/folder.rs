@@ -35,6 +35,7 @@ pub enum OpenError {
 
 /// Records in a folder, owned by one process.
 pub struct FolderStore {
+    folder: PathBuf,
     records: PathBuf,
     files: Box<dyn Files>,
     // Two writers of one record would share the name of the new file.
@@ -92,11 +93,56 @@ impl FolderStore {
             .sync_folder(&records)
             .map_err(system("syncing", &records))?;
         Ok(Self {
+            folder: folder.to_owned(),
             records,
             files,
             writing: Mutex::new(()),
             _lock: lock,
         })
+    }
+
+    /// Takes a record out of the machine's reach and keeps it in the folder `damaged` beside the records, with `moment`
+    /// in its name. Durable when it returns; none if there is no such record.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Medium`] with the record where it was.
+    pub fn set_aside(&self, key: &Key, moment: &str) -> Result<Option<PathBuf>, StorageError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(key);
+        let damaged = self.folder.join(DAMAGED);
+        let known = self
+            .files
+            .list(&self.records)
+            .map_err(medium("looking for", key))?;
+        if !known.contains(&path) {
+            return Ok(None);
+        }
+        self.files
+            .create_folder(&damaged)
+            .and_then(|()| self.files.sync_folder(&self.folder))
+            .map_err(medium("making the folder `damaged` for", key))?;
+        let kept = self
+            .files
+            .list(&damaged)
+            .map_err(medium("listing the folder `damaged` for", key))?;
+        let stem = format!("{}-{moment}", key.as_str().replace('/', "."));
+        // A box without a clock has the same moment at each start.
+        let name = (1..=kept.len() + 1)
+            .map(|number| match number {
+                1 => damaged.join(format!("{stem}.{RECORD}")),
+                _ => damaged.join(format!("{stem}-{number}.{RECORD}")),
+            })
+            .find(|path| !kept.contains(path))
+            .unwrap_or_else(|| damaged.join(format!("{stem}.{RECORD}")));
+        self.files
+            .rename(&path, &name)
+            .map_err(medium("setting aside", key))?;
+        self.files
+            .sync_folder(&damaged)
+            .and_then(|()| self.files.sync_folder(&self.records))
+            .map_err(medium("making durable that it was set aside:", key))?;
+        Ok(Some(name))
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -234,6 +280,7 @@ fn medium(operation: &'static str, key: &Key) -> impl FnOnce(io::Error) -> Stora
 }
 
 const RECORDS: &str = "records";
+const DAMAGED: &str = "damaged";
 const LOCK: &str = "lock";
 const RECORD: &str = "record";
 const BESIDE: &str = "new";

@@ -1,10 +1,10 @@
 //! A disk that forgets what was not synced, stopped after every step.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::{fs, io};
 
 use proptest::prelude::*;
 
@@ -77,7 +77,7 @@ fn the_real_folder_is_private_and_keeps_records_over_openings() {
         store.write(&key(), b"one").unwrap();
         store.write(&key(), b"two").unwrap();
     }
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join("records")), 0o700);
     assert_eq!(mode(&path.join("records/a.b.record")), 0o600);
@@ -87,11 +87,36 @@ fn the_real_folder_is_private_and_keeps_records_over_openings() {
 }
 
 #[test]
+fn a_record_set_aside_is_gone_for_the_machine_and_kept_for_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(folder.path()).unwrap();
+    assert_eq!(store.set_aside(&key(), "then").unwrap(), None);
+    let mut kept = Vec::new();
+    for content in ["one", "two", "three"] {
+        // A clock that stands still makes no two of them one.
+        store.write(&key(), content.as_bytes()).unwrap();
+        let path = store.set_aside(&key(), "then").unwrap().unwrap();
+        assert_eq!(store.read(&key()).unwrap(), None);
+        assert_eq!(fs::read(&path).unwrap(), content.as_bytes());
+        assert!(!kept.contains(&path), "{kept:?}");
+        kept.push(path);
+    }
+    drop(store);
+    let _opened = FolderStore::open(folder.path()).unwrap();
+    assert!(kept.iter().all(|path| path.exists()), "{kept:?}");
+    let damaged = folder.path().join("damaged");
+    assert_eq!(
+        fs::metadata(&damaged).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+}
+
+#[test]
 fn leftovers_of_interrupted_writes_are_removed_at_the_next_opening() {
     let folder = tempfile::tempdir().unwrap();
     drop(FolderStore::open(folder.path()).unwrap());
     let leftover = folder.path().join("records/a.b.new");
-    std::fs::write(&leftover, "half").unwrap();
+    fs::write(&leftover, "half").unwrap();
     let store = FolderStore::open(folder.path()).unwrap();
     assert!(!leftover.exists());
     assert_eq!(store.read(&key()).unwrap(), None);

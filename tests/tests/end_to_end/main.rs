@@ -7,6 +7,7 @@ mod bad_input;
 mod component;
 mod contest;
 mod crash;
+mod damage;
 mod demo;
 mod dig;
 mod disk;
