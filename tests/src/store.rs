@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{Column, Row as _, SqlitePool, TypeInfo, ValueRef};
 
@@ -134,6 +134,18 @@ impl StoreEdit {
             .bind(i64::try_from(expires_ms)?)
             .execute(&self.pool)
             .await?;
+        Ok(())
+    }
+
+    /// Cuts a record off after its first half.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such record.
+    pub async fn truncate_record(&self, key: &str) -> anyhow::Result<()> {
+        let query = "UPDATE record SET value = substr(value, 1, length(value) / 2) WHERE key = ?";
+        let done = sqlx::query(query).bind(key).execute(&self.pool).await?;
+        ensure!(done.rows_affected() == 1, "no record {key}");
         Ok(())
     }
 }

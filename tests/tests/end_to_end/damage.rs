@@ -1,4 +1,5 @@
-//! Stored records that were damaged in the field. Whoever has one waits and says so, and nobody else notices.
+//! Stored records that were damaged in the field: at a box, one byte; at HQ, the second half. Whoever has it waits and
+//! says so, and nobody else notices.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,7 +7,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use otscert_tests::{BoxOptions, BoxProcess, StoreView, Tried, World, WorldOptions, eventually};
+use otscert_machine::peer::Endpoint;
+use otscert_tests::{
+    BoxOptions, BoxProcess, HandBox, Poster, StoreEdit, StoreView, Tried, World, WorldOptions,
+    eventually,
+};
 
 use crate::{TO_HTTPS, limited};
 
@@ -108,6 +113,87 @@ async fn a_box_whose_certificate_is_damaged_gives_its_name_up_where_its_owner_sa
         one.start()?;
         let url = one.on_https(TO_HTTPS).await?;
         ensure!(!url.contains(&name), "the same name again: {url}");
+        Ok(())
+    })
+    .await
+}
+
+/// The records of one device at HQ are cut off, one after the other, while HQ runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truncated_record_at_hq_costs_its_own_device_and_nobody_else() -> anyhow::Result<()> {
+    limited(180, async {
+        let mut world = World::start(&WorldOptions::Private).await?;
+        let poster = Poster::new(&world.hq.bundle())?;
+        let mut victim = HandBox::new(poster.clone(), 1);
+        victim.join("router").await?;
+        let mut other = HandBox::new(poster.clone(), 2);
+        other.join("camera").await?;
+        let (_serving, _name) = serving_box(&world).await?;
+
+        // A damaged answer is replaced by the next one; a damaged device stays so.
+        let edit = StoreEdit::open(&world.hq.store()).await?;
+        for family in ["answer", "device"] {
+            let key = format!("{family}/{}", victim.device);
+            let request = victim.poll()?;
+            victim
+                .send(Endpoint::Poll, request.clone())
+                .await?
+                .answer(&poster.roots)?;
+            edit.truncate_record(&key).await?;
+            // The last answer is needed where the last request comes again.
+            let reply = poster.post(Endpoint::Poll, request).await?;
+            let text = String::from_utf8_lossy(&reply.body).into_owned();
+            ensure!(
+                reply.status == 500
+                    && text.contains("urn:otscert:problem:internal")
+                    && text.contains("nothing was changed"),
+                "{key}: {text}"
+            );
+            // The id leads the operator to the lines that say which record, and what to do.
+            let (_, id) = text
+                .split_once("finds it in the log as ")
+                .context("no id")?;
+            let id: String = id.chars().take_while(char::is_ascii_hexdigit).collect();
+            let log = world.hq.log();
+            ensure!(log.contains(&id), "{id} is not in the log");
+            ensure!(
+                log.contains(&key) && log.contains("restore it from a backup"),
+                "the log does not say what is damaged: {}",
+                world.hq.last_words()
+            );
+            let story = world.hq.run(&["devices", "show", &victim.device])?;
+            ensure!(
+                story.contains("should have") && story.contains("restore it from a backup"),
+                "the story does not say what is damaged:\n{story}"
+            );
+
+            // Others come and go: one that is known, one that is new, and the operator.
+            let poll = other.poll()?;
+            other
+                .send(Endpoint::Poll, poll)
+                .await?
+                .answer(&poster.roots)?;
+            let seed = 100 + u64::try_from(family.len())?;
+            HandBox::new(poster.clone(), seed).join("router").await?;
+            let list = world.hq.run(&["devices", "list"])?;
+            ensure!(
+                list.contains(&victim.device) && list.contains(&other.device),
+                "{list}"
+            );
+            ensure!(
+                world.hq.health().await?["well"] == true,
+                "one box's record makes HQ ill"
+            );
+            world.hq.check()?;
+        }
+        let lost = victim.poll()?;
+        ensure!(poster.post(Endpoint::Poll, lost).await?.status == 500);
+        // Nor does it keep HQ from starting, or a new box from its certificate.
+        world.hq.stop()?;
+        world.hq.start().await?;
+        let mut last = world.box_inside("last", BoxOptions::default())?;
+        last.start().await?;
+        last.on_https(TO_HTTPS).await?;
         Ok(())
     })
     .await
