@@ -354,7 +354,14 @@ async fn fill(zone: &dyn Zone, store: &Store, now: Timestamp) -> Result<(), Stor
             tracing::debug!(error = chain(&error), "the zone refuses a stored record");
         }
     }
-    tracing::info!(records = records.len(), refused, "zone filled");
+    if refused > 0 {
+        tracing::warn!(
+            refused,
+            "stored names lie outside the zone of the config, or want a mode that it does not have: they are not \
+             answered; if that is not meant, correct `zone` or the models' `mode`"
+        );
+    }
+    tracing::info!(records = records.len(), "zone filled");
     Ok(())
 }
 

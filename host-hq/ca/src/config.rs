@@ -353,7 +353,8 @@ impl DnsSuffix {
     }
 
     /// Whether a name is the domain or lies in it.
-    pub(crate) fn covers(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
         name.strip_suffix(&self.0)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }

@@ -374,6 +374,23 @@ impl Check<'_> {
                     ),
                 );
             }
+            if let (Some(used), Some(zone)) = (used, zone)
+                && let CaConfig::Private(private) = &used.config
+                && !private.zones.is_empty()
+                && !private
+                    .zones
+                    .iter()
+                    .any(|held| held.covers(&zone.to_string()))
+            {
+                self.wrong(
+                    "ca.zones",
+                    format!(
+                        "of {:?} does not hold {zone}, where {name:?} gets its names, so that it would refuse every \
+                         order: add the zone, or leave `zones` out",
+                        used.name
+                    ),
+                );
+            }
             if let (Policy::Open, Some(used), Some(zone)) = (admission, used, zone)
                 && !danger_open_public
                 && is_public(&used.config)

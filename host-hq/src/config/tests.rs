@@ -149,6 +149,11 @@ fn every_wrong_setting_is_named_with_what_to_do() {
         ),
         (
             "admission = \"open\"",
+            "admission = \"open\"\nca = \"own\"\n[[ca]]\nname = \"own\"\nkind = \"private\"\nzones = [\"other.net\"]",
+            "`ca.zones` of \"own\" does not hold devices.example.net, where \"*\" gets its names",
+        ),
+        (
+            "admission = \"open\"",
             "admission = \"opne\"",
             "unknown variant `opne`",
         ),
@@ -172,6 +177,17 @@ fn every_wrong_setting_is_named_with_what_to_do() {
         assert_ne!(text, GOOD, "{from} is not in the sample");
         let error = parse(&text).unwrap_err().to_string();
         assert!(error.contains(expected), "{from} → {to}: {error}");
+    }
+}
+
+#[test]
+fn a_private_ca_may_hold_a_zone_or_one_above_it_or_all() {
+    for zones in ["", "zones = []", "zones = [\"other.net\", \"example.net\"]"] {
+        let ca = format!(
+            "admission = \"open\"\nca = \"own\"\n[[ca]]\nname = \"own\"\nkind = \"private\"\n{zones}"
+        );
+        let text = GOOD.replacen("admission = \"open\"", &ca, 1);
+        parse(&text).unwrap();
     }
 }
 

@@ -50,13 +50,16 @@ async fn every_bad_message_is_refused_by_name_and_disturbs_nobody() -> anyhow::R
         let other_names = vec![CertName::parse("*.somebody-else.boxes.test")?];
         let foreign = hand.csr(&other_names)?;
         let apex = hand.csr(&[CertName::parse("boxes.test")?])?;
+        let other_zone = names[0].to_string().replace("boxes.test", "other.test");
+        let elsewhere = hand.csr(&[CertName::parse(&other_zone)?])?;
         for (what, expected, csr) in [
             ("a CSR whose signature does not hold", "bad-csr", broken),
             ("a CSR for another name", "wrong-names", foreign),
+            ("a CSR for HQ's whole zone", "wrong-names", apex),
             (
-                "a CSR for a name that HQ does not serve",
+                "a CSR for its label in a zone that HQ does not serve",
                 "wrong-names",
-                apex,
+                elsewhere,
             ),
             (
                 "a CSR that is none",
@@ -140,6 +143,85 @@ async fn an_order_waits_while_the_ca_is_down_and_goes_on_when_it_is_back() -> an
         let url = router.on_https(Duration::from_secs(120)).await?;
         ensure!(world.client().await?.get(&url).await?.status.is_success());
         ensure!(world.pebble.as_ref().context("no Pebble")?.issued() == 1);
+        world.hq.check()
+    })
+    .await
+}
+
+/// The operator gives HQ another zone, for a fleet that has names in the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_in_a_zone_that_hq_no_longer_serves_is_explained_and_disturbs_nobody()
+-> anyhow::Result<()> {
+    limited(180, async {
+        let mut world = World::prepare(&WorldOptions::Private, |_| {}).await?;
+        world.hq.edit(|config| {
+            // The CA itself may certify whatever it is asked for.
+            let cas = config.get_mut("ca").and_then(toml::Value::as_array_mut);
+            for ca in cas
+                .into_iter()
+                .flatten()
+                .filter_map(toml::Value::as_table_mut)
+            {
+                ca.remove("zones");
+            }
+        })?;
+        world.hq.start().await?;
+        let poster = Poster::new(&world.hq.bundle())?;
+        let mut hand = HandBox::new(poster.clone(), 1);
+        hand.join("router").await?;
+        world.hq.stop()?;
+        world.hq.edit(|config| {
+            config.insert("zone".to_owned(), "other.test".into());
+            let dns = config.get_mut("dns").and_then(toml::Value::as_table_mut);
+            let servers = dns.and_then(|dns| dns.get_mut("nameserver")?.as_array_mut());
+            for server in servers
+                .into_iter()
+                .flatten()
+                .filter_map(toml::Value::as_table_mut)
+            {
+                server.insert("name".to_owned(), "ns1.other.test".into());
+            }
+        })?;
+        world.hq.start().await?;
+
+        let csr = hand.csr(&hand.names.clone())?;
+        let order = hand.order(csr);
+        let reply = hand.send(Endpoint::Order, order).await?;
+        reply.answer(&poster.roots)?;
+        let mut newcomer = world.box_inside("newcomer", BoxOptions::default())?;
+        newcomer.start().await?;
+        let url = newcomer.on_https(TO_HTTPS).await?;
+        ensure!(
+            url.contains(".other.test")
+                && world.client().await?.get(&url).await?.status.is_success(),
+            "{url}"
+        );
+        eventually(TO_HTTPS, "the operator is told what to do", || async {
+            let story = world.hq.run(&["devices", "show", &hand.device])?;
+            let told = story.contains("it lies in none of the zones this HQ serves")
+                && story.contains("delegate its zone to HQ and configure it")
+                && story.contains("asked again at");
+            Ok(Tried::when(told, (), story))
+        })
+        .await?;
+        let poll = hand.poll()?;
+        let reply = hand.send(Endpoint::Poll, poll).await?;
+        let reason = reply.answer(&poster.roots)?.text("reason")?.to_owned();
+        ensure!(
+            reason.contains("in none of the zones this HQ serves"),
+            "{reason}"
+        );
+        ensure!(
+            world.hq.health().await?["well"] == true,
+            "one box makes HQ ill"
+        );
+        let log = world.hq.log();
+        ensure!(
+            log.contains("stored names lie outside the zone of the config")
+                && log.contains("refused=1"),
+            "{}",
+            world.hq.last_words()
+        );
         world.hq.check()
     })
     .await
