@@ -109,7 +109,12 @@ fn a_port_that_is_taken_is_named_and_nothing_is_written() {
     assert_eq!(output.status.code(), Some(1));
     let text = both(&output);
     assert!(
-        text.contains("HQ's DNS cannot start") && text.contains(&address.port().to_string()),
+        text.contains("HQ's DNS cannot start")
+            && text.contains(&format!(
+                "DNS port {} on 127.0.0.1 is taken",
+                address.port()
+            ))
+            && text.contains("stop it, or give HQ another address"),
         "{text}"
     );
 

@@ -135,6 +135,21 @@ async fn an_order_waits_while_the_ca_is_down_and_goes_on_when_it_is_back() -> an
         // The rest of HQ goes on: somebody else enrols, and HQ answers for its health.
         let mut hand = HandBox::new(Poster::new(&world.hq.bundle())?, 9);
         hand.join("router").await?;
+        // Both the operator and the owner of the box read who is down, and that it goes on by itself.
+        eventually(
+            TO_HTTPS,
+            "the operator is told that the CA is down",
+            || async {
+                let list = world.hq.run(&["devices", "list"])?;
+                Ok(Tried::when(says_that_the_ca_is_down(&list), (), list))
+            },
+        )
+        .await?;
+        eventually(TO_HTTPS, "the box is told that the CA is down", || async {
+            let reason = router.status()?.progress.reason;
+            Ok(Tried::when(says_that_the_ca_is_down(&reason), (), reason))
+        })
+        .await?;
         ensure!(
             !router.status()?.https,
             "a certificate from a CA that is down"
@@ -225,6 +240,12 @@ async fn a_name_in_a_zone_that_hq_no_longer_serves_is_explained_and_disturbs_nob
         world.hq.check()
     })
     .await
+}
+
+fn says_that_the_ca_is_down(text: &str) -> bool {
+    ["the CA", "no connection", "asked again at"]
+        .iter()
+        .all(|words| text.contains(words))
 }
 
 /// Lets HQ reach its CA by a relay only, which is cut.

@@ -155,7 +155,9 @@ fn explain(address: SocketAddr, transport: &'static str, source: io::Error) -> B
 fn who_has(port: u16) -> String {
     let which = format!("`ss -lunpt 'sport = :{port}'` shows which program it is");
     if port != DNS_PORT {
-        return format!("another program, maybe another HQ, listens there; {which}");
+        return format!(
+            "another program, maybe another HQ, listens there; {which}: stop it, or give HQ another address"
+        );
     }
     format!(
         "another DNS server listens there, probably systemd-resolved (set DNSStubListener=no in \
