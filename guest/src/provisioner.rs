@@ -3,14 +3,17 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Display;
 
 use otscert_machine::crypto::SecretBytes;
 use otscert_machine::device::Device;
 use otscert_machine::device::config::{Config, Credential};
 use otscert_machine::device::drive::{DriveError, Input};
 use otscert_machine::device::progress::Progress;
+use otscert_machine::entropy::Assessment;
 use otscert_machine::time::{Moment, Monotonic, Timestamp};
 use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText};
+use otscert_machine::wire::json::Object;
 use otscert_machine::wire::trust::Roots;
 
 use crate::bindings::exports::otscert::provision::provisioner as wit;
@@ -80,12 +83,24 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
         let wrong = |root: Vec<u8>| Malformed::new("root", "32 bytes", root.len());
         root.try_into().map(Ed25519Public::new).map_err(wrong)
     });
+    let roots = Roots {
+        hq_id: config.hq_id,
+        keys: roots.collect::<Result<_, _>>()?,
+    };
+    let assessments = config
+        .assessments
+        .iter()
+        .take(MAX_ASSESSMENTS)
+        .map(|bytes| {
+            let wrong =
+                |error: &dyn Display| Malformed::new("assessment", "a message of HQ", error);
+            let object = Object::parse(bytes).map_err(|error| wrong(&error))?;
+            Assessment::open(&CRYPTO, &roots, &object).map_err(|error| wrong(&error))
+        });
+    let assessments = assessments.collect::<Result<_, _>>()?;
     Ok(Config {
         crypto: &CRYPTO,
-        roots: Roots {
-            hq_id: config.hq_id,
-            keys: roots.collect::<Result<_, _>>()?,
-        },
+        roots,
         model: ShortText::parse("model", &config.model)?,
         firmware: ShortText::parse("firmware", &config.firmware)?,
         build_time: Timestamp::from_millis(config.build_time_ms),
@@ -102,6 +117,8 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
             },
         },
         hq_trusted: config.hq_trusted,
+        assessments,
+        durable_storage: config.durable_storage,
     })
 }
 
@@ -127,6 +144,7 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
             version: refusal.version,
             reason: refusal.reason,
         },
+        wit::Input::Companion(seed) => Input::Companion(SecretBytes::new(seed)),
     })
 }
 
@@ -161,4 +179,5 @@ fn bad_config(error: &Malformed) -> wit::Error {
     wit::Error::BadConfig(error.to_string())
 }
 
+const MAX_ASSESSMENTS: usize = 8;
 const MAX_ADDRESSES: usize = otscert_machine::wire::message::MAX_ADDRESSES;

@@ -6,6 +6,7 @@
 
 mod page;
 mod routes;
+mod setup;
 mod tls;
 
 use std::fmt;
@@ -22,12 +23,13 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::run::Command;
 use crate::status::{CertificateInfo, Status};
 use crate::types::CredentialPair;
 
@@ -79,6 +81,7 @@ impl AdminServer {
         https: Option<SocketAddr>,
         hosts: Vec<String>,
         status: watch::Receiver<Status>,
+        commands: Option<mpsc::Sender<Command>>,
         provider: Arc<CryptoProvider>,
         stop: CancellationToken,
     ) -> Result<Self, ListenError> {
@@ -91,6 +94,7 @@ impl AdminServer {
             status,
             hosts,
             https_port: https_address.map(|address| address.port()),
+            commands,
         });
         let server = Self {
             http: http.as_ref().map(|(_socket, address)| *address),

@@ -44,6 +44,13 @@ pub trait Board: Send + Sync + 'static {
 
     /// The time.
     fn now(&self) -> Moment;
+
+    /// Whether what [`Board::records`] has taken survives a power cut: true of a folder on a file system that keeps
+    /// its word on `fsync`. A board that cannot promise it says so, and the seed that one boot leaves for the next
+    /// counts nothing.
+    fn storage_is_durable(&self) -> bool {
+        true
+    }
 }
 
 /// What a source is (`wit/entropy.wit`, `kind`).

@@ -20,6 +20,9 @@
 //! model = "acme-router"
 //! # The zone in which HQ names boxes, without the final dot.
 //! zone = "boxes.example.net"
+//! # Files in this folder, each a word of HQ that the clock of a kind of board is worth something
+//! # (docs/PROTOCOL.md, `otscert-assessment+jws`); at most 8. Without them clocks count nothing.
+//! assessments = ["board-r2.json"]
 //! ```
 //!
 //! An unknown or missing field is an error: an image is built once and lives for years.
@@ -52,6 +55,8 @@ pub struct Bundle {
     pub model: String,
     /// The zone in which HQ names boxes.
     pub zone: String,
+    /// What the image says of the clocks of its board, as HQ signed it. The component checks it.
+    pub assessments: Vec<Vec<u8>>,
 }
 
 /// Scheme, host and port of a device endpoint.
@@ -115,6 +120,7 @@ impl Bundle {
             path: path.clone(),
             error,
         })?;
+        let names = raw.assessments.clone();
         let checked = raw.check().map_err(|(field, problem)| BundleError::Field {
             path,
             field,
@@ -122,6 +128,14 @@ impl Bundle {
         })?;
         let (mut bundle, tls_root) = checked;
         bundle.tls_roots = read_certificates(&folder.join(tls_root))?;
+        for name in names {
+            let path = folder.join(name);
+            let mut bytes = Vec::new();
+            File::open(&path)
+                .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+                .map_err(|source| BundleError::Read { path, source })?;
+            bundle.assessments.push(bytes);
+        }
         Ok(bundle)
     }
 }
@@ -183,6 +197,8 @@ struct RawBundle {
     tls_root: PathBuf,
     model: String,
     zone: String,
+    #[serde(default)]
+    assessments: Vec<PathBuf>,
 }
 
 impl RawBundle {
@@ -235,15 +251,27 @@ impl RawBundle {
                 "has the same key twice: the cold spare must be another key".to_owned(),
             ));
         }
-        let mut parts = self.tls_root.components();
-        if !matches!(
-            (parts.next(), parts.next()),
-            (Some(Component::Normal(_)), None)
-        ) {
-            return Err((
-                "tls_root",
-                "must be the name of a file in the bundle's folder".to_owned(),
-            ));
+        let in_folder = |name: &Path| {
+            let mut parts = name.components();
+            matches!(
+                (parts.next(), parts.next()),
+                (Some(Component::Normal(_)), None)
+            )
+        };
+        let outside = |field| {
+            let problem = "must name files in the bundle's folder".to_owned();
+            Err((field, problem))
+        };
+        if !in_folder(&self.tls_root) {
+            return outside("tls_root");
+        }
+        if !self.assessments.iter().all(|name| in_folder(name)) {
+            return outside("assessments");
+        }
+        if self.assessments.len() > MAX_ASSESSMENTS {
+            let got = self.assessments.len();
+            let problem = format!("names {got} files; {MAX_ASSESSMENTS} are the most");
+            return Err(("assessments", problem));
         }
         check_text(&self.model).map_err(|problem| ("model", problem))?;
         check_zone(&self.zone).map_err(|problem| ("zone", problem))?;
@@ -254,6 +282,7 @@ impl RawBundle {
             tls_roots: Vec::new(),
             model: self.model,
             zone: self.zone,
+            assessments: Vec::new(),
         };
         Ok((bundle, self.tls_root))
     }
@@ -304,6 +333,8 @@ const MAX_FILE: u64 = 64 * 1024;
 const MAX_ID: usize = 128;
 /// Each is tried for its full time-out before the next.
 pub(crate) const MAX_ORIGINS: usize = 4;
+/// The most assessments that an image ships (`wit/provisioner.wit`).
+const MAX_ASSESSMENTS: usize = 8;
 const ROOTS: usize = 2;
 const MAX_TEXT: usize = 64;
 /// Leaves room for the longest label and address below it (RFC 1035 section 2.3.4).

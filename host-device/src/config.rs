@@ -50,6 +50,8 @@ pub struct Config {
     pub hq_trusted: bool,
     /// Loopback addresses are addresses: for a demo on one machine.
     pub danger_loopback: bool,
+    /// The kernel's generator is a source of randomness.
+    pub system_generator: bool,
     /// How logs look.
     pub log_format: LogFormat,
     /// Which logs are written.
@@ -173,6 +175,7 @@ fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         clock: clock(raw.clock.as_deref()).map_err(field("clock"))?,
         hq_trusted: raw.hq_trusted.unwrap_or(false),
         danger_loopback,
+        system_generator: raw.system_generator.unwrap_or(true),
         log_format: match raw.log_format.as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,

@@ -55,6 +55,8 @@ pub(crate) fn start_config(config: &StartConfig) -> wit::Config {
             }),
         },
         hq_trusted: config.hq_trusted,
+        assessments: config.assessments.clone(),
+        durable_storage: config.durable_storage,
     }
 }
 
@@ -75,6 +77,7 @@ pub(crate) fn input(input: Input) -> wit::Input {
         Input::CredentialRefused { version, reason } => {
             wit::Input::CredentialRefused(wit::CredentialRefusal { version, reason })
         }
+        Input::Companion(seed) => wit::Input::Companion(seed.expose().to_vec()),
     }
 }
 

@@ -104,6 +104,7 @@ pub fn linux_board(config: &Config) -> Result<LinuxBoard, LinuxBoardError> {
         storage: config.storage.clone(),
         addresses: config.addresses.clone(),
         danger_loopback: config.danger_loopback,
+        system_generator: config.system_generator,
         trust_anchors: config.trust_anchors.clone(),
         clock: config.clock,
         build_time_ms: config.build_time_ms,
@@ -145,8 +146,9 @@ impl Device {
             Some(path) => Some(ControlSocket::bind(path).await?),
             None => None,
         };
-        let driver = driver(&config, board, machine, status, stop.clone(), None)?;
         let (commands, orders) = mpsc::channel(MAX_COMMANDS);
+        let way = Some(commands.clone());
+        let driver = driver(&config, board, machine, status, way, stop.clone(), None)?;
         let control = control.map(|control| {
             tokio::spawn(control.serve(commands.clone(), watch.clone(), stop.clone()))
         });
@@ -191,6 +193,7 @@ impl Device {
             board,
             machine,
             status,
+            None,
             stop.clone(),
             Some(farewell),
         )?;
@@ -346,6 +349,7 @@ fn driver(
     board: Arc<dyn Board>,
     machine: Arc<Machine>,
     status: watch::Sender<Status>,
+    commands: Option<mpsc::Sender<Command>>,
     stop: CancellationToken,
     farewell: Option<Farewell>,
 ) -> Result<Driver, SpawnError> {
@@ -356,6 +360,7 @@ fn driver(
         config.https,
         config.hosts.clone(),
         status.subscribe(),
+        commands,
         provider,
         stop,
     )?;
@@ -372,6 +377,8 @@ fn driver(
         personal: board.personal(),
         credential: config.credential.clone(),
         hq_trusted: config.hq_trusted,
+        assessments: config.bundle.assessments.clone(),
+        durable_storage: board.storage_is_durable(),
     };
     Ok(Driver {
         machine,

@@ -25,7 +25,9 @@ use crate::host::Outbox;
 use crate::hq::HqClient;
 use crate::machine::{CallError, Instance, Machine};
 use crate::status::Status;
-use crate::types::{Answer, Endpoint, ExchangeId, Failure, FailureKind, Input, Submission};
+use crate::types::{
+    Answer, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input, Submission,
+};
 
 /// Something that somebody wants of a running box, with the way to tell how it went.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub(crate) enum Order {
     Renew,
     /// These are the box's addresses from now on, whatever its interfaces say.
     Addresses(Vec<IpAddr>),
+    /// Random bytes that the owner's browser brought.
+    Companion(CompanionSeed),
 }
 
 /// Why a box stops by itself.
@@ -242,6 +246,7 @@ impl Driver {
         match order {
             Order::Reset => Input::Reset,
             Order::Renew => Input::Renew,
+            Order::Companion(seed) => Input::Companion(seed),
             Order::Addresses(addresses) => {
                 self.fixed_addresses = true;
                 self.addresses = Some(addresses);

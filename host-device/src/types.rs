@@ -148,6 +148,40 @@ pub enum Input {
         /// For people.
         reason: String,
     },
+    /// Random bytes that the owner's browser brought.
+    Companion(CompanionSeed),
+}
+
+/// 32 random bytes from the owner's browser: wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CompanionSeed(Zeroizing<Vec<u8>>);
+
+impl CompanionSeed {
+    /// Reads 64 hexadecimal digits.
+    #[must_use]
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let (pairs, []) = text.as_chunks::<2>() else {
+            return None;
+        };
+        let bytes = pairs.iter().map(|[high, low]| {
+            let byte = digit(high)? * 16 + digit(low)?;
+            u8::try_from(byte).ok()
+        });
+        let bytes = Zeroizing::new(bytes.collect::<Option<Vec<u8>>>()?);
+        (bytes.len() == 32).then_some(Self(bytes))
+    }
+
+    /// Shows the bytes, to the machine alone.
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CompanionSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CompanionSeed([redacted])")
+    }
 }
 
 impl Input {
@@ -162,6 +196,7 @@ impl Input {
             Self::Reset => "reset",
             Self::Renew => "renew",
             Self::CredentialRefused { .. } => "credential-refused",
+            Self::Companion(_) => "companion",
         }
     }
 }
@@ -292,6 +327,10 @@ pub struct StartConfig {
     pub credential: UnitCredential,
     /// Makes keys also where only HQ could compute them (grade B).
     pub hq_trusted: bool,
+    /// What the image says of the clocks of its board, as HQ signed it.
+    pub assessments: Vec<Vec<u8>>,
+    /// The board's word that what its storage has taken survives a power cut.
+    pub durable_storage: bool,
 }
 
 /// The largest message in either direction (DESIGN 3).

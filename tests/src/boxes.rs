@@ -36,6 +36,8 @@ pub struct BoxOptions {
     pub listen: IpAddr,
     /// Serve a page; a box inside this process may do without.
     pub page: bool,
+    /// The kernel's generator is a source of randomness.
+    pub system_generator: bool,
 }
 
 impl Default for BoxOptions {
@@ -46,6 +48,7 @@ impl Default for BoxOptions {
             recreate_after_every_event: false,
             listen: Ipv4Addr::LOCALHOST.into(),
             page: true,
+            system_generator: true,
         }
     }
 }
@@ -87,8 +90,10 @@ impl BoxProcess {
         let mut config = format!(
             "bundle = {:?}\nstorage = \"storage\"\nhttp = \"{http}\"\nhttps = \"{https}\"\n\
              addresses = {addresses:?}\nfirmware = \"1.0.0\"\nclock = \"trusted\"\n\
-             control = \"control.sock\"\ndanger_loopback = true\nlog_level = {LOG:?}\n",
+             control = \"control.sock\"\ndanger_loopback = true\nlog_level = {LOG:?}\n\
+             system_generator = {}\n",
             bundle.display().to_string(),
+            options.system_generator,
         );
         if let Some(model) = &options.model {
             writeln!(config, "model = {model:?}")?;
@@ -313,6 +318,7 @@ impl BoxInside {
             storage: self.folder.clone(),
             addresses: AddressSource::Fixed(self.options.addresses.clone()),
             danger_loopback: true,
+            system_generator: true,
             trust_anchors: TrustAnchors::None,
             clock: ClockSource::Says(ClockTrust::Trusted),
             build_time_ms: BUILD_TIME_MS,

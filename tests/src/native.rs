@@ -316,6 +316,8 @@ fn config(poster: &Poster, model: &str) -> anyhow::Result<Config> {
         personal: vec![1, 2, 3],
         credential: Credential::Open,
         hq_trusted: false,
+        assessments: Vec::new(),
+        durable_storage: true,
     })
 }
 

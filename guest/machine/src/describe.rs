@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
 use crate::device::records::{CredentialRecord, DeviceRecord, Pending, Phase, Retirement};
+use crate::entropy::saved_seed::SavedSeed;
 use crate::hq::describe as hq;
 use crate::record::{self, RecordError, RecordKind};
 use crate::wire::json::{Json, Object};
@@ -64,6 +65,7 @@ fn content(crypto: &dyn Crypto, kind: RecordKind, bytes: &[u8]) -> Result<Object
         RecordKind::Device => record::open(kind, bytes, crypto).map(device),
         RecordKind::DeviceCredential => record::open(kind, bytes, crypto).map(credential),
         RecordKind::RetireOutbox => record::open(kind, bytes, crypto).map(outbox),
+        RecordKind::SavedSeed => record::open(kind, bytes, crypto).map(saved_seed),
         RecordKind::HqDevice
         | RecordKind::HqOwn
         | RecordKind::HqName
@@ -124,6 +126,10 @@ fn outbox(waiting: Vec<Retirement>) -> Object {
         Json::Object(pending(&retirement.pending).with_text("device", retirement.device))
     });
     Object::default().with("waiting", Json::List(retirements.collect()))
+}
+
+fn saved_seed(seed: SavedSeed) -> Object {
+    Object::default().with_number("generation", seed.generation)
 }
 
 fn pending(pending: &Pending) -> Object {

@@ -37,6 +37,8 @@ pub enum RecordKind {
     DeviceCredential = 2,
     /// Device: the signed `retire` that survives a reset.
     RetireOutbox = 3,
+    /// Device: a seed that one boot leaves for the next.
+    SavedSeed = 4,
     /// HQ: one device.
     HqDevice = 16,
     /// HQ: which device an identity key belongs to.
@@ -235,10 +237,11 @@ pub fn kind_of(bytes: &[u8]) -> Option<RecordKind> {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Device,
         Self::DeviceCredential,
         Self::RetireOutbox,
+        Self::SavedSeed,
         Self::HqDevice,
         Self::HqKey,
         Self::HqName,
@@ -256,6 +259,7 @@ impl RecordKind {
             Self::Device => "device",
             Self::DeviceCredential => "device credential",
             Self::RetireOutbox => "retire outbox",
+            Self::SavedSeed => "saved seed",
             Self::HqDevice => "HQ device",
             Self::HqKey => "HQ key",
             Self::HqName => "HQ name",

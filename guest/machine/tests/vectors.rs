@@ -275,7 +275,7 @@ fn rewrite(typ: Typ, payload: &Object) -> Object {
         Typ::RetireAnswer => RetireAnswer::parse(payload).unwrap().to_object(),
         Typ::Problem => Problem::parse(payload).unwrap().to_object(),
         // These two are read and written as whole messages, not as payloads.
-        Typ::Delegation | Typ::Grant => reopened(typ, payload),
+        Typ::Delegation | Typ::Grant | Typ::Assessment => reopened(typ, payload),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::setup;
 use crate::status::Status;
 
 /// The page of a status.
@@ -53,6 +54,12 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
             "<p class=\"trouble\" role=\"alert\"><strong>Trouble:</strong> {}</p>",
             Escaped(trouble)
         )?;
+    }
+    if setup::would_help(progress) {
+        html.push_str(
+            "<p class=\"trouble\">This box has no randomness of its own. \
+             <a href=\"/setup\">Give it some from this browser.</a></p>\n",
+        );
     }
     if !status.https {
         let next = status
@@ -190,6 +197,9 @@ h2 { margin: 2rem 0 .5rem; font-size: 1.1rem; }
 .reason { font-size: 1.1rem; }
 .trouble { padding: .75rem 1rem; border-left: .25rem solid var(--bad); background: var(--bad-paper); color: var(--bad); }
 a { color: var(--link); }
+button { padding: .6rem 1rem; border: 1px solid var(--line); border-radius: .375rem; background: var(--link); color: var(--paper);
+  font: inherit; cursor: pointer; }
+button:disabled { opacity: .5; cursor: default; }
 .urls { margin: 0; padding: 0; list-style: none; }
 .urls a, dd, .reason, .trouble { overflow-wrap: anywhere; }
 .urls li { padding: .35rem 0; }

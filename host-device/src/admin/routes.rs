@@ -18,13 +18,14 @@ use axum::http::uri::Authority;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::{page, same_address};
+use super::{page, same_address, setup};
 use crate::board::is_lan;
 use crate::names::{covers, host_name, url};
+use crate::run::Command;
 use crate::status::Status;
 use crate::types::NameMode;
 
@@ -35,6 +36,8 @@ pub(super) struct Site {
     /// Names besides those that are known anyway.
     pub(super) hosts: Vec<String>,
     pub(super) https_port: Option<u16>,
+    /// The way to the loop that owns the machine.
+    pub(super) commands: Option<mpsc::Sender<Command>>,
 }
 
 /// The connection that a request came by.
@@ -50,6 +53,9 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/", get(index))
         .route("/status.json", get(status))
         .route("/style.css", get(style))
+        .route("/setup", get(setup::page))
+        .route("/setup.js", get(setup::script))
+        .route("/setup/seed", post(setup::seed))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&site), redirect))
         .layer(from_fn_with_state(Arc::clone(&site), check_host))
@@ -157,9 +163,11 @@ fn host_of(value: &str) -> Option<String> {
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in HEADERS {
+        // A page that may do more says so itself.
         response
             .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -145,8 +145,8 @@ async fn a_taken_port_is_named_with_what_to_do() {
     let (_status, watch) = watch::channel(sample());
     let provider = Arc::new(aws_lc_rs::default_provider());
     let stop = CancellationToken::new();
-    let error =
-        AdminServer::start(Some(address), None, Vec::new(), watch, provider, stop).unwrap_err();
+    let error = AdminServer::start(Some(address), None, Vec::new(), watch, None, provider, stop)
+        .unwrap_err();
     let expected = format!(
         "listening on {address} for http failed: another program has that port; stop it, or set `http` to another one"
     );
@@ -213,6 +213,7 @@ async fn server() -> (watch::Sender<Status>, AdminServer) {
         any,
         Vec::new(),
         status,
+        None,
         provider,
         CancellationToken::new(),
     )

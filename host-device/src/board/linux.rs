@@ -46,6 +46,8 @@ pub struct LinuxBoardConfig {
     pub addresses: AddressSource,
     /// Loopback addresses are addresses too: for a demo on one machine.
     pub danger_loopback: bool,
+    /// The kernel's generator is a source. Without it the box waits until something else counts.
+    pub system_generator: bool,
     /// Public trust anchors.
     pub trust_anchors: TrustAnchors,
     /// What the clock is worth.
@@ -85,6 +87,7 @@ pub struct LinuxBoard {
     records: FolderStore,
     addresses: AddressSource,
     danger_loopback: bool,
+    system_generator: bool,
     anchors: Option<Arc<RootCertStore>>,
     clock: ClockSource,
     build_time_ms: u64,
@@ -103,6 +106,7 @@ impl LinuxBoard {
             records: FolderStore::open(&config.storage)?,
             addresses: config.addresses,
             danger_loopback: config.danger_loopback,
+            system_generator: config.system_generator,
             clock: config.clock,
             build_time_ms: config.build_time_ms,
             origin: Instant::now(),
@@ -131,18 +135,22 @@ impl LinuxBoard {
 
 impl Board for LinuxBoard {
     fn sources(&self) -> Vec<Source> {
-        vec![Source {
+        let system = Source {
             id: SYSTEM,
             kind: SourceKind::System,
             family: "system".to_owned(),
             assessment: None,
             observed_step_ns: 0,
             label: "the kernel's generator (getrandom)".to_owned(),
-        }]
+        };
+        self.system_generator
+            .then_some(system)
+            .into_iter()
+            .collect()
     }
 
     fn sample(&self, source: u32, len: usize) -> Result<Vec<u8>, SampleError> {
-        if source != SYSTEM {
+        if source != SYSTEM || !self.system_generator {
             return Err(SampleError::NoSuchSource);
         }
         let mut bytes = vec![0; len.min(MAX_SAMPLE)];
@@ -370,6 +378,7 @@ mod tests {
             storage: folder.path().join("s"),
             addresses: AddressSource::Interfaces,
             danger_loopback: true,
+            system_generator: true,
             trust_anchors: TrustAnchors::None,
             clock: ClockSource::Auto,
             build_time_ms: u64::MAX,

@@ -71,6 +71,9 @@ pub struct RawConfig {
     /// Takes loopback addresses for LAN addresses: for a demo on one machine, never on a box [default: false]
     #[arg(long, env = "OTSCERT_DANGER_LOOPBACK", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true)]
     pub danger_loopback: Option<bool>,
+    /// Takes randomness from the kernel's generator; without it the box waits until something else counts [default: true]
+    #[arg(long, env = "OTSCERT_SYSTEM_GENERATOR", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true)]
+    pub system_generator: Option<bool>,
     /// How logs look: text or json [default: text]
     #[arg(long, env = "OTSCERT_LOG_FORMAT", value_name = "FORMAT", global = true)]
     pub log_format: Option<String>,
@@ -117,6 +120,7 @@ impl RawConfig {
             clock: self.clock.or(below.clock),
             hq_trusted: self.hq_trusted.or(below.hq_trusted),
             danger_loopback: self.danger_loopback.or(below.danger_loopback),
+            system_generator: self.system_generator.or(below.system_generator),
             log_format: self.log_format.or(below.log_format),
             log_level: self.log_level.or(below.log_level),
         }

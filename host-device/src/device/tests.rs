@@ -434,6 +434,7 @@ fn board(folder: &TempDir) -> Arc<LinuxBoard> {
         storage: folder.path().join("state"),
         addresses: AddressSource::Fixed(vec!["192.168.1.7".parse().unwrap()]),
         danger_loopback: true,
+        system_generator: true,
         trust_anchors: TrustAnchors::None,
         clock: ClockSource::Says(ClockTrust::Unset),
         build_time_ms: BUILT,
@@ -450,6 +451,7 @@ fn config(origin: &str) -> DeviceConfig {
         tls_roots: vec![some_root()],
         model: "test".to_owned(),
         zone: "boxes.test".to_owned(),
+        assessments: Vec::new(),
     };
     DeviceConfig {
         http: any,

@@ -395,6 +395,7 @@ fn bundle(ca: &Ca, origins: Vec<String>) -> Bundle {
         tls_roots: vec![ca.certificate.der().clone()],
         model: "m".to_owned(),
         zone: "z.test".to_owned(),
+        assessments: Vec::new(),
     }
 }
 

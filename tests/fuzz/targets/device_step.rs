@@ -225,5 +225,7 @@ fn config() -> Config {
         personal: b"unit".to_vec(),
         credential: Credential::Open,
         hq_trusted: false,
+        assessments: Vec::new(),
+        durable_storage: true,
     }
 }

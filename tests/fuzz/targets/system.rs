@@ -87,6 +87,8 @@ impl System {
             personal: b"unit".to_vec(),
             credential: Credential::Open,
             hq_trusted: false,
+            assessments: Vec::new(),
+            durable_storage: true,
         };
         Self {
             hq: Config::new(&Insecure, raw).expect("a config"),

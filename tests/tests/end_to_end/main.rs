@@ -11,6 +11,7 @@ mod damage;
 mod demo;
 mod dig;
 mod disk;
+mod entropy;
 mod journey;
 mod parity;
 mod renewal;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::crypto::{Crypto, SecretBytes};
+use crate::entropy::{Assessment, Entropy};
 use crate::time::Timestamp;
 use crate::types::ShortText;
 use crate::wire::trust::Roots;
@@ -28,6 +29,11 @@ pub struct Config {
     pub credential: Credential,
     /// Keys may be made where only HQ could compute them.
     pub hq_trusted: bool,
+    /// What the image says of the clocks of its board.
+    pub assessments: Vec<Assessment>,
+    /// What storage says is written stays written; else the seed that one boot leaves for the next
+    /// counts nothing.
+    pub durable_storage: bool,
 }
 
 /// How HQ may know a unit.
@@ -59,6 +65,28 @@ pub struct ConfigError {
 }
 
 impl Config {
+    /// A pool with all that is known before anything is sampled or read.
+    #[must_use]
+    pub fn entropy(&self) -> Entropy {
+        let covers = |assessment: &&Assessment| {
+            let mut models = assessment.models.iter();
+            models.any(|model| [self.model.as_str(), ANY_MODEL].contains(&model.as_str()))
+        };
+        let assessments = self.assessments.iter().filter(covers).cloned().collect();
+        let mut entropy = Entropy::new(self.crypto, &self.personal).with_assessments(assessments);
+        match &self.credential {
+            Credential::Open => {}
+            Credential::ClaimCode(code) => {
+                let code = code.expose();
+                entropy.label(self.crypto, code, code_bits(code));
+            }
+            Credential::UnitSecret { secret, .. } => {
+                entropy.unit_secret(self.crypto, secret.expose());
+            }
+        }
+        entropy
+    }
+
     /// Checks what the parts cannot know of each other.
     ///
     /// # Errors
@@ -107,5 +135,13 @@ impl fmt::Debug for Config {
     }
 }
 
+/// Random bits of a code: five for each character of base32, the check symbol at its end apart.
+fn code_bits(code: &[u8]) -> u16 {
+    let letters = code.iter().filter(|c| c.is_ascii_alphanumeric()).count();
+    u16::try_from(letters.saturating_sub(1) * 5).unwrap_or(u16::MAX)
+}
+
+/// In an assessment: any kind of box.
+const ANY_MODEL: &str = "*";
 const MAX_HQ_ID: usize = 128;
 const MAX_PERSONAL: usize = 1024;

@@ -14,10 +14,11 @@ use super::event::{Effect, Event, Records};
 use super::open::open;
 use super::progress::Progress;
 use super::records::{CREDENTIAL_KEY, DEVICE_KEY, OUTBOX_KEY};
+use super::seeds::Seeds;
 use super::state::State;
 use super::step::step;
 use crate::crypto::{Secret, SecretBytes};
-use crate::entropy::{Entropy, SourceKind};
+use crate::entropy::SourceKind;
 use crate::host::{Host, HostError};
 use crate::peer::{Answer, Request};
 use crate::record::{self, RecordKind};
@@ -31,6 +32,7 @@ pub struct Device {
     config: Config,
     state: State,
     derived: u64,
+    seeds: Seeds,
 }
 
 /// An input of the host.
@@ -60,6 +62,8 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// 32 bytes from the owner's browser.
+    Companion(SecretBytes),
 }
 
 /// What the host's TLS server needs.
@@ -103,11 +107,12 @@ impl Device {
     /// If the config is unusable.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let state = State::new(Entropy::new(config.crypto, &config.personal));
+        let state = State::new(config.entropy());
         Ok(Self {
             config,
             state,
             derived: 0,
+            seeds: Seeds::default(),
         })
     }
 
@@ -124,9 +129,12 @@ impl Device {
     ) -> Result<Progress, DriveError> {
         let event = match input {
             Input::Resumed(_) => {
-                let fresh = Entropy::new(self.config.crypto, &self.config.personal);
+                // First, so that a box with a damaged record does not wear its flash by rotating.
+                let records = self.read(host)?;
+                let mut fresh = self.config.entropy();
+                self.seeds = Seeds::rotate(&self.config, host, &mut fresh)?;
                 self.state = State::new(fresh);
-                Event::Resumed(self.read(host)?)
+                Event::Resumed(records)
             }
             _ if matches!(self.state, State::Loading(_)) => return Err(DriveError::NotResumed),
             Input::Woke => Event::TimerExpired,
@@ -137,9 +145,12 @@ impl Device {
             Input::CredentialRefused { version, reason } => {
                 Event::CredentialRefused { version, reason }
             }
+            Input::Companion(seed) => Event::SeedBrought(seed),
         };
         self.gather(host, now)?;
         self.take(host, now, event)?;
+        self.seeds
+            .save(&self.config, host, self.state.entropy_mut());
         Ok(Progress::of(&self.config, &self.state, now))
     }
 
@@ -190,20 +201,29 @@ impl Device {
         &self.config
     }
 
-    /// Samples what the ledger wants.
+    /// Samples what the ledger wants: each source once, clocks as often as it takes.
     fn gather(&mut self, host: &mut dyn Host, now: Moment) -> Result<(), DriveError> {
         let sources = host.sources();
-        let wanted = self.state.entropy().wants(&sources);
-        for (id, len) in wanted {
-            let Some(source) = sources.iter().find(|source| source.id == id) else {
-                continue;
-            };
-            let outcome = host.sample(id, len);
-            let event = Event::Sampled {
-                source: source.clone(),
-                outcome,
-            };
-            self.take(host, now, event)?;
+        for round in 0..MAX_ROUNDS {
+            let mut again = false;
+            for (id, len) in self.state.entropy().wants(&sources) {
+                let Some(source) = sources.iter().find(|source| source.id == id) else {
+                    continue;
+                };
+                if round > 0 && source.kind != SourceKind::Jitter {
+                    continue;
+                }
+                let outcome = host.sample(id, len);
+                again |= source.kind == SourceKind::Jitter && outcome.is_ok();
+                let event = Event::Sampled {
+                    source: source.clone(),
+                    outcome,
+                };
+                self.take(host, now, event)?;
+            }
+            if !again {
+                break;
+            }
         }
         Ok(())
     }
@@ -315,3 +335,6 @@ const fn may_be_public(kind: SourceKind) -> bool {
 }
 
 const NOISE: u32 = 256;
+/// Rounds of sampling in one call: as many samples of a clock as are ever wanted, and some more for
+/// one that failed on the way.
+const MAX_ROUNDS: u32 = 100;

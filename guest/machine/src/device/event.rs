@@ -7,6 +7,7 @@ use core::net::IpAddr;
 
 use super::records::{CredentialRecord, DeviceRecord, Retirement};
 use super::state::State;
+use crate::crypto::SecretBytes;
 use crate::entropy::{SampleError, Source};
 use crate::peer::{Endpoint, Failure};
 use crate::time::Timestamp;
@@ -47,6 +48,8 @@ pub enum Event {
     },
     /// The box's LAN addresses.
     AddressesReported(Vec<IpAddr>),
+    /// The owner's browser brought random bytes.
+    SeedBrought(SecretBytes),
     /// The owner wants a factory reset.
     ResetRequested,
     /// The owner wants a new certificate.

@@ -35,6 +35,7 @@ mod inspect;
 mod open;
 pub mod progress;
 pub mod records;
+mod seeds;
 pub mod state;
 mod step;
 

@@ -36,6 +36,20 @@ pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
                 stay(state, Verdict::Taken)
             }
         }
+        Event::SeedBrought(seed) => {
+            let mut state = state;
+            match <&[u8; 32]>::try_from(seed.expose()) {
+                Ok(seed) => state.entropy_mut().companion(config.crypto, seed, false),
+                Err(_) => state
+                    .entropy_mut()
+                    .mix_only(config.crypto, "companion", seed.expose()),
+            }
+            if let State::AwaitingEntropy(waiting) = state {
+                waiting.go_on(config, now)
+            } else {
+                stay(state, Verdict::Taken)
+            }
+        }
         Event::NoiseDrawn(noise) => {
             if let State::AwaitingContact(waiting) = state {
                 waiting.noise_drawn(config, &noise, now)

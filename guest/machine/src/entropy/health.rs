@@ -27,6 +27,26 @@ pub enum Fault {
     /// The same 32 bytes twice in a row.
     #[error("it gave the same 32 bytes twice in a row")]
     EqualBlocks,
+    /// A predictor that repeats one of the last values was right too often.
+    #[error("its last values foretold {got} of {LAG_WINDOW} that followed")]
+    Foretold {
+        /// How often.
+        got: u16,
+    },
+    /// The same, too often in a row.
+    #[error("its last values foretold {got} in a row")]
+    ForetoldInARow {
+        /// How often.
+        got: u16,
+    },
+    /// The clock counts in other steps than it did.
+    #[error("its clock counted in steps of {before} ns and now counts in steps of {got} ns")]
+    OtherStep {
+        /// Nanoseconds, at first.
+        before: u64,
+        /// Nanoseconds, in this sample.
+        got: u64,
+    },
 }
 
 /// Tests of one source, over all of its samples in a row.
@@ -171,6 +191,86 @@ impl Proportion {
     }
 }
 
+/// The lag predictor of jitterentropy: of the last [`LAGS`] values, the one that foretold the next
+/// value most often so far foretells it again. It notices a coarse clock, whose values come in
+/// patterns that neither of the other tests sees.
+#[derive(Clone, Copy, Debug)]
+pub struct LagPredictor {
+    /// The last values, the latest first.
+    before: [u8; LAGS],
+    known: usize,
+    /// How often each of them was right, in this window.
+    scores: [u16; LAGS],
+    best: usize,
+    seen: u16,
+    hits: u16,
+    run: u16,
+}
+
+impl LagPredictor {
+    /// Nothing seen.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            before: [0; LAGS],
+            known: 0,
+            scores: [0; LAGS],
+            best: 0,
+            seen: 0,
+            hits: 0,
+            run: 0,
+        }
+    }
+
+    /// Tests one byte. Tells whether a window of [`LAG_WINDOW`] has ended, and passed.
+    ///
+    /// # Errors
+    ///
+    /// If the predictor was right as often as a cut-off says.
+    pub fn add(&mut self, byte: u8) -> Result<bool, Fault> {
+        let mut ended = false;
+        if self.known < LAGS {
+            self.known += 1;
+        } else {
+            if self.before[self.best] == byte {
+                self.hits += 1;
+                self.run = self.run.saturating_add(1);
+            } else {
+                self.run = 0;
+            }
+            if self.run >= LAG_RUN {
+                return Err(Fault::ForetoldInARow { got: self.run });
+            }
+            if self.hits >= LAG_HITS {
+                return Err(Fault::Foretold { got: self.hits });
+            }
+            for (lag, before) in self.before.iter().enumerate() {
+                if *before == byte {
+                    self.scores[lag] += 1;
+                    if self.scores[lag] >= self.scores[self.best] {
+                        self.best = lag;
+                    }
+                }
+            }
+            self.seen += 1;
+            ended = self.seen == LAG_WINDOW;
+            if ended {
+                self.scores = [0; LAGS];
+                (self.seen, self.hits) = (0, 0);
+            }
+        }
+        self.before.rotate_right(1);
+        self.before[0] = byte;
+        Ok(ended)
+    }
+}
+
+impl Default for LagPredictor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Compares each block with the one before it. Of a whole block only a hash is kept.
 #[derive(Clone, Debug)]
 struct Blocks {
@@ -219,25 +319,66 @@ pub const fn repetition_cutoff(entropy: u16, alpha: u16) -> u16 {
 /// most 2048; α is 2^−`alpha`.
 #[must_use]
 pub const fn proportion_cutoff(entropy: u16, alpha: u16) -> u16 {
+    binomial_cutoff::<{ WINDOW as usize + 1 }>(entropy, alpha)
+}
+
+/// Cut-off of the lag predictor over [`LAG_WINDOW`] samples, computed as
+/// [`proportion_cutoff`] is: a source of H bits is foretold with probability 2^−H at most.
+#[must_use]
+pub const fn foretold_cutoff(entropy: u16, alpha: u16) -> u16 {
+    binomial_cutoff::<{ LAG_WINDOW as usize + 1 }>(entropy, alpha)
+}
+
+/// Cut-off of the lag predictor's runs: the smallest r for which a run of r right predictions comes
+/// among 2^17 samples with probability 2^−`alpha` at most, 2^17 · (1 − p) · p^r with p = 2^−H
+/// (jitterentropy, `jent_lag_local_cutoff_lookup`).
+#[must_use]
+pub const fn run_cutoff(entropy: u16, alpha: u16) -> u16 {
+    let p = power_of_two_minus(entropy);
+    let allowed = power_of_half(alpha);
+    let mut expected = 131_072.0 * (1.0 - p);
+    let mut run = 0;
+    while expected > allowed {
+        expected *= p;
+        run += 1;
+    }
+    run
+}
+
+/// 2^−H, H in 256ths of a bit.
+const fn power_of_two_minus(entropy: u16) -> f64 {
     let mut p = 1.0;
     let mut i = 0;
     while i < entropy {
         p *= TWO_TO_MINUS_A_256TH;
         i += 1;
     }
-    let odds = p / (1.0 - p);
-    let mut allowed = 1.0;
+    p
+}
+
+/// 2^−`alpha`.
+const fn power_of_half(alpha: u16) -> f64 {
+    let mut power = 1.0;
     let mut i = 0;
     while i < alpha {
-        allowed /= 2.0;
+        power /= 2.0;
         i += 1;
     }
+    power
+}
+
+/// 1 + the smallest count that a binomial distribution over `SIZE` − 1 trials of probability 2^−H
+/// exceeds with probability 2^−`alpha` at most.
+const fn binomial_cutoff<const SIZE: usize>(entropy: u16, alpha: u16) -> u16 {
+    let p = power_of_two_minus(entropy);
+    let odds = p / (1.0 - p);
+    let allowed = power_of_half(alpha);
 
     // The binomial distribution, relative to its mode: what underflows there does not matter.
-    let window = WINDOW as usize;
-    let mode = ((WINDOW + 1) as f64 * p) as usize;
+    let window = SIZE - 1;
+    let mode = (SIZE as f64 * p) as usize;
     let mode = if mode > window { window } else { mode };
-    let mut relative = [0.0; WINDOW as usize + 1];
+    let mut relative = [0.0; SIZE];
     relative[mode] = 1.0;
     let mut total = 1.0;
     let mut k = mode;
@@ -265,6 +406,10 @@ pub const fn proportion_cutoff(entropy: u16, alpha: u16) -> u16 {
 
 /// Window of the adaptive proportion test for samples of more than one bit.
 pub const WINDOW: u16 = 512;
+/// Window of the lag predictor.
+pub const LAG_WINDOW: u16 = 4096;
+/// Last values that the lag predictor looks at.
+pub const LAGS: usize = 8;
 
 const BLOCK: usize = 32;
 /// 2^(−1/256).
@@ -274,6 +419,21 @@ const FULL_ENTROPY: u16 = 8 * 256;
 /// False alarms of a conditioned source, 2^−40 a byte: the rarest that SP 800-90B allows, since a
 /// broken one is caught at any rate.
 const FULL_ALPHA: u16 = 40;
+/// Raw clock deltas are tested as if they had a third of a bit each, against the predictor half a
+/// bit, and credited with far less (docs/adr/0011).
+const RAW_ENTROPY: u16 = 86;
+const LAG_ENTROPY: u16 = 128;
+/// False alarms of a source with exactly so much: 2^−20 a sample, of the predictor 2^−22.
+const RAW_ALPHA: u16 = 20;
+const LAG_ALPHA: u16 = 22;
+/// For raw clock deltas: [`Repetition`].
+pub const RAW_REPETITION: u16 = repetition_cutoff(RAW_ENTROPY, RAW_ALPHA);
+/// For raw clock deltas: [`Proportion`].
+pub const RAW_PROPORTION: u16 = proportion_cutoff(RAW_ENTROPY, RAW_ALPHA);
+/// Right predictions in a window that are too many.
+pub const LAG_HITS: u16 = foretold_cutoff(LAG_ENTROPY, LAG_ALPHA);
+/// Right predictions in a row that are too many.
+pub const LAG_RUN: u16 = run_cutoff(LAG_ENTROPY, LAG_ALPHA);
 const FULL_REPETITION: u16 = repetition_cutoff(FULL_ENTROPY, FULL_ALPHA);
 const FULL_PROPORTION: u16 = proportion_cutoff(FULL_ENTROPY, FULL_ALPHA);
 
@@ -295,6 +455,18 @@ mod tests {
         for (osr, cutoff) in [(1, 355), (2, 447), (4, 494), (8, 512)] {
             assert_eq!(proportion_cutoff(256 / osr, 60), cutoff, "osr {osr}");
         }
+    }
+
+    #[test]
+    fn cut_offs_for_raw_deltas_are_those_of_the_table() {
+        // Computed apart from this, with the logarithm of the gamma function.
+        assert_eq!((RAW_REPETITION, RAW_PROPORTION), (61, 448));
+        assert_eq!(LAG_HITS, 3042);
+        // jitterentropy, jent_lag_local_cutoff_lookup: H = 1/osr, α = 2^-22.
+        for (osr, cutoff) in [(1, 38), (2, 75), (4, 146), (8, 284)] {
+            assert_eq!(run_cutoff(256 / osr, 22), cutoff, "osr {osr}");
+        }
+        assert_eq!(LAG_RUN, 75);
     }
 
     #[test]

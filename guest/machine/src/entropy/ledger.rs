@@ -73,10 +73,27 @@ impl Bits {
         Self(all)
     }
 
+    /// The same bits against some classes.
+    #[must_use]
+    pub fn against_these(classes: &[Class], bits: u16) -> Self {
+        let mut all = [0; CLASSES];
+        for class in classes {
+            all[*class as usize] = bits;
+        }
+        Self(all)
+    }
+
     /// Against this class.
     #[must_use]
     pub const fn of(&self, class: Class) -> u16 {
         self.0[class as usize]
+    }
+
+    /// Nothing against one class.
+    #[must_use]
+    pub const fn without(mut self, class: Class) -> Self {
+        self.0[class as usize] = 0;
+        self
     }
 
     fn zip(self, other: Self, join: impl Fn(u16, u16) -> u16) -> Self {
@@ -100,6 +117,15 @@ impl Credit {
         Self {
             uniform: bits,
             noise: Bits([0; CLASSES]),
+        }
+    }
+
+    /// Bits of noise.
+    #[must_use]
+    pub const fn noise(bits: Bits) -> Self {
+        Self {
+            uniform: Bits([0; CLASSES]),
+            noise: bits,
         }
     }
 
@@ -167,8 +193,8 @@ impl fmt::Display for Grade {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     entries: SmallMap<SourceId, Entry>,
-    /// HQ's seed is no source of the host's.
-    hq_seed: Credit,
+    /// What the machine has by itself, not from a source of the host's: each kind counts once.
+    own: SmallMap<SourceKind, Credit>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,21 +204,28 @@ struct Entry {
 }
 
 impl Ledger {
-    /// Adds what one sample of a source brought, up to [`MOST_PER_SOURCE`] in all.
+    /// Adds what one sample of a source brought, up to [`most`] in all.
     pub fn add(&mut self, source: &Source, credit: Credit) {
+        let most = most(source.kind);
         let entry = self.entries.get_or_insert_with(source.id, || Entry {
             family: family(source),
             credit: Credit::default(),
         });
-        entry.credit = entry.credit.zip(credit, |had, more| {
-            had.saturating_add(more).min(MOST_PER_SOURCE)
-        });
+        entry.credit = entry
+            .credit
+            .zip(credit, |had, more| had.saturating_add(more).min(most));
     }
 
-    /// Adds a seed that HQ signed: worth 256 bits against siblings, and nothing against who
-    /// recorded it or against HQ. A second one from the same HQ adds nothing.
-    pub fn add_hq_seed(&mut self) {
-        self.hq_seed = Credit::uniform(Bits::against(Class::Sibling, MOST_PER_SOURCE));
+    /// Notes what the machine has by itself: a seed, a secret. Another of the same kind adds nothing
+    /// where the first was worth as much.
+    pub fn add_own(&mut self, kind: SourceKind, bits: Bits) {
+        let had = self.own.get_or_insert_with(kind, Credit::default);
+        *had = had.zip(Credit::uniform(bits), u16::max);
+    }
+
+    /// Kinds that the machine has by itself.
+    pub fn own(&self) -> impl Iterator<Item = SourceKind> {
+        self.own.iter().map(|(kind, _)| *kind)
     }
 
     /// Takes back everything that a source was credited with.
@@ -216,7 +249,8 @@ impl Ledger {
             let largest = families.get_or_insert_with(&entry.family, Credit::default);
             *largest = largest.zip(entry.credit, u16::max);
         }
-        families.values().fold(self.hq_seed, |sum, credit| {
+        let all = families.values().chain(self.own.values());
+        all.fold(Credit::default(), |sum, credit| {
             sum.zip(*credit, u16::saturating_add)
         })
     }
@@ -278,10 +312,29 @@ fn family(source: &Source) -> String {
     }
 }
 
+/// The most that a source of a kind is credited with.
+#[must_use]
+pub const fn most(kind: SourceKind) -> u16 {
+    match kind {
+        SourceKind::UserTiming => MOST_FROM_TIMING,
+        SourceKind::Hardware
+        | SourceKind::System
+        | SourceKind::Jitter
+        | SourceKind::SavedSeed
+        | SourceKind::UnitSecret
+        | SourceKind::Label
+        | SourceKind::RemoteSeed
+        | SourceKind::Companion
+        | SourceKind::Personal => MOST_PER_SOURCE,
+    }
+}
+
 /// The rules of this file; stands in reports, so that a grade can be judged years later.
-pub const LEDGER_VERSION: u8 = 1;
+pub const LEDGER_VERSION: u8 = 2;
 /// The most that one source is credited with.
 pub const MOST_PER_SOURCE: u16 = 256;
+/// The most that a person's button presses are credited with.
+pub const MOST_FROM_TIMING: u16 = 64;
 /// Bits of uniform secrets that meet a class.
 pub const ENOUGH_UNIFORM: u16 = 128;
 /// Bits of whatever sort that meet a class.

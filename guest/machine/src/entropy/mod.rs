@@ -12,16 +12,17 @@
 //! 2. the host samples them, and [`Entropy::sampled`] takes each outcome;
 //! 3. not ready: [`Entropy::waits_for`] tells people why, and the role asks again later.
 //!
-//! **Limit of this version**: the operating system's generator and conditioned hardware generators
-//! are credited; so is a seed that HQ signed, against siblings. Every other kind (jitter, saved
-//! seed, unit secret, label, companion, button presses) is mixed and credited **nothing**: what makes
-//! it count (its tests, the assessment of the platform, the rotation of the saved seed) is not
-//! built. A box that has nothing else waits.
+//! What is credited with how much, against whom, stands where it is mixed in: [`Entropy::sampled`]
+//! for the host's sources, and one method for each thing that the machine has by itself (a unit's
+//! secret, the label, a seed of HQ, of an earlier boot, of the owner's browser).
 
+pub mod assessment;
 pub mod generator;
 pub mod health;
+pub mod jitter;
 pub mod ledger;
 pub mod pool;
+pub mod saved_seed;
 pub mod source;
 
 use alloc::format;
@@ -30,15 +31,18 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use assessment::Assessment;
 pub use generator::Generator;
 pub use ledger::{Bits, Class, Credit, Grade, Ledger};
 pub use source::{SampleError, Source, SourceId, SourceKind};
 
-use crate::crypto::Crypto;
+use crate::crypto::{Crypto, Secret};
 use crate::map::SmallMap;
 use health::Health;
-use ledger::LEDGER_VERSION;
+use jitter::{Jitter, MOST_WINDOWS};
+use ledger::{LEDGER_VERSION, MOST_PER_SOURCE};
 use pool::Pool;
+use saved_seed::SavedSeed;
 
 /// The pool with its ledger, and the generator once there is one. Plain data; nothing of it is
 /// ever stored: an instance gathers its own.
@@ -50,6 +54,8 @@ pub struct Entropy {
     /// What was mixed since the generator was last seeded: decides when it is seeded again.
     batch: Ledger,
     sources: SmallMap<SourceId, Known>,
+    /// What the image says of the clocks of its board.
+    assessments: Vec<Assessment>,
     generator: Option<Generator>,
 }
 
@@ -58,9 +64,22 @@ pub struct Entropy {
 struct Known {
     kind: SourceKind,
     label: String,
-    health: Option<Health>,
+    tests: Tests,
     faults: u8,
     state: SourceState,
+}
+
+/// What a source's bytes go through before they count.
+#[derive(Clone, Debug)]
+enum Tests {
+    /// Conditioned: a bit for a bit.
+    Conditioned(Health),
+    /// Clock deltas.
+    Jitter(Jitter),
+    /// A person's moments.
+    Timing,
+    /// None: it counts nothing.
+    None,
 }
 
 /// What came of asking a source last.
@@ -100,8 +119,16 @@ impl Entropy {
             ledger: Ledger::default(),
             batch: Ledger::default(),
             sources: SmallMap::new(),
+            assessments: Vec::new(),
             generator: None,
         }
+    }
+
+    /// With what the image says of the clocks of its board.
+    #[must_use]
+    pub fn with_assessments(mut self, assessments: Vec<Assessment>) -> Self {
+        self.assessments = assessments;
+        self
     }
 
     /// Which of the host's sources to sample, and how many bytes of each. Empty when nothing more
@@ -116,7 +143,14 @@ impl Entropy {
             match known.state {
                 SourceState::GivenUp(_) => false,
                 SourceState::Silent(_) | SourceState::Faulty(_) => true,
-                SourceState::Gave => known.health.is_some() && (due || !self.is_full(source.id)),
+                SourceState::Gave => match &known.tests {
+                    Tests::Conditioned(_) => due || !self.is_full(source.id),
+                    Tests::Jitter(jitter) => {
+                        due || (jitter.windows() < MOST_WINDOWS && !self.is_full(source.id))
+                    }
+                    Tests::Timing => !self.is_full(source.id),
+                    Tests::None => false,
+                },
             }
         };
         let first = sources.iter().take(MAX_SOURCES);
@@ -136,9 +170,10 @@ impl Entropy {
         if !self.sources.contains_key(&source.id) && self.sources.len() == MAX_SOURCES {
             return;
         }
+        let assessments = &self.assessments;
         let known = self
             .sources
-            .get_or_insert_with(source.id, || Known::new(source));
+            .get_or_insert_with(source.id, || Known::new(source, assessments));
         let sample = match outcome {
             Ok([]) | Err(SampleError::NotReady) => {
                 known.state = SourceState::Silent(SampleError::NotReady.to_string());
@@ -160,17 +195,30 @@ impl Entropy {
             let reason = format!("it was {} and says that it is {}", known.kind, source.kind);
             return self.fault(source.id, reason);
         }
-        if let Some(health) = &mut known.health {
-            if let Err(fault) = health.test(crypto, sample) {
-                return self.fault(source.id, fault.to_string());
-            }
-            // One bit for a bit: these sources are conditioned.
-            let bits = u16::try_from(sample.len() * 8).unwrap_or(u16::MAX);
-            let credit = Credit::uniform(Bits::against_all(bits));
+        let bits = |count: usize| Bits::against_all(u16::try_from(count).unwrap_or(u16::MAX));
+        let credit = match &mut known.tests {
+            Tests::Conditioned(health) => health
+                .test(crypto, sample)
+                .map(|()| Credit::uniform(bits(sample.len() * 8))),
+            Tests::Jitter(jitter) => jitter
+                .test(source, sample)
+                .map(|worth| Credit::noise(Bits::against_all(worth))),
+            // One bit for each moment, where the clock tells two of them apart.
+            Tests::Timing => Ok(match source.observed_step_ns {
+                1..=COARSEST_TIMING_NS => Credit::noise(bits(sample.len() / DELTA_BYTES)),
+                _ => Credit::default(),
+            }),
+            Tests::None => Ok(Credit::default()),
+        };
+        let credit = match credit {
+            Ok(credit) => credit,
+            Err(fault) => return self.fault(source.id, fault.to_string()),
+        };
+        known.state = SourceState::Gave;
+        if credit != Credit::default() {
             self.ledger.add(source, credit);
             self.batch.add(source, credit);
         }
-        known.state = SourceState::Gave;
     }
 
     /// Mixes what counts nothing: anything, from anybody.
@@ -182,9 +230,73 @@ impl Entropy {
     /// siblings, not against HQ or who recorded the answer. One that was not verified goes to
     /// [`Entropy::mix_only`].
     pub fn hq_seed(&mut self, crypto: &dyn Crypto, seed: &[u8; 32]) {
-        self.pool.mix(crypto, SourceKind::RemoteSeed.as_str(), seed);
-        self.ledger.add_hq_seed();
-        self.batch.add_hq_seed();
+        let against = Bits::against(Class::Sibling, MOST_PER_SOURCE);
+        self.own(crypto, SourceKind::RemoteSeed, seed, against);
+    }
+
+    /// Mixes the secret that the factory wrote into this unit: its length against everybody but HQ,
+    /// which can compute it.
+    pub fn unit_secret(&mut self, crypto: &dyn Crypto, secret: &[u8]) {
+        let against = [
+            Class::Sibling,
+            Class::Recorder,
+            Class::Active,
+            Class::Label,
+            Class::Lan,
+        ];
+        let bits = length(secret.len() * 8);
+        let against = Bits::against_these(&against, bits);
+        self.own(crypto, SourceKind::UnitSecret, secret, against);
+    }
+
+    /// Mixes the code on the label, of so many random bits: nothing below [`LEAST_LABEL_BITS`], and
+    /// nothing against HQ or who has seen the label. The other end of the wire may know the code
+    /// once it has been claimed with, so the recorder of that knows it too: it counts only for
+    /// what is made before.
+    pub fn label(&mut self, crypto: &dyn Crypto, code: &[u8], bits: u16) {
+        let against = match bits >= LEAST_LABEL_BITS {
+            true => [Class::Sibling, Class::Recorder, Class::Active, Class::Lan].as_slice(),
+            false => &[],
+        };
+        let against = Bits::against_these(against, bits.min(MOST_PER_SOURCE));
+        self.own(crypto, SourceKind::Label, code, against);
+    }
+
+    /// Mixes 32 bytes from the owner's browser: everybody but who recorded the owner's network,
+    /// and him too if they came sealed under the label.
+    pub fn companion(&mut self, crypto: &dyn Crypto, seed: &[u8; 32], sealed: bool) {
+        let mut against = Bits::against_all(MOST_PER_SOURCE);
+        if !sealed {
+            against = against.without(Class::Lan);
+        }
+        self.own(crypto, SourceKind::Companion, seed, against);
+    }
+
+    /// Mixes what the saved seed gave for this boot, credited with what it was saved with.
+    pub fn saved_seed(&mut self, crypto: &dyn Crypto, seed: &Secret<32>, credit: Bits) {
+        self.own(crypto, SourceKind::SavedSeed, seed.expose(), credit);
+    }
+
+    /// A seed for the next boot, worth what this state is worth; none before readiness.
+    pub fn seed_to_save(
+        &mut self,
+        crypto: &dyn Crypto,
+        hq_trusted: bool,
+        personal: &[u8],
+        generation: u64,
+    ) -> Option<SavedSeed> {
+        let met = |class: &Class| self.ledger.meets(*class);
+        let classes: Vec<Class> = Class::ALL.into_iter().filter(met).collect();
+        let credit = Bits::against_these(&classes, MOST_PER_SOURCE);
+        let generator = self.ready(crypto, hq_trusted)?;
+        let seed = generator.derive(crypto, b"saved seed");
+        Some(SavedSeed::new(crypto, personal, generation, seed, credit))
+    }
+
+    fn own(&mut self, crypto: &dyn Crypto, kind: SourceKind, data: &[u8], against: Bits) {
+        self.pool.mix(crypto, kind.as_str(), data);
+        self.ledger.add_own(kind, against);
+        self.batch.add_own(kind, against);
     }
 
     /// The grade.
@@ -220,10 +332,13 @@ impl Entropy {
     pub fn waits_for(&self) -> String {
         let mut text = String::from(self.grade().sentence());
         let mut any = false;
-        for known in self.sources.values().filter(|known| known.health.is_some()) {
-            any = true;
+        for known in self.sources.values() {
+            any |= known.counts();
             let what = match &known.state {
-                SourceState::Gave => String::from("it gave too little so far"),
+                SourceState::Gave if known.counts() => String::from("it gave too little so far"),
+                SourceState::Gave => {
+                    String::from("it is mixed in and counts nothing: nobody has assessed it")
+                }
                 SourceState::Silent(why) => why.clone(),
                 SourceState::Faulty(why) => format!("{why}; it is tried again"),
                 SourceState::GivenUp(why) => {
@@ -237,8 +352,9 @@ impl Entropy {
         }
         if !any {
             text.push_str(
-                " The host lists no source that counts: this version counts the operating \
-                 system's generator and hardware generators.",
+                " The board lists no source that counts: the operating system's generator, a \
+                 hardware generator, or a clock that was assessed. A secret written at the \
+                 factory, or the owner's browser on the set-up page, would help.",
             );
         }
         text
@@ -260,7 +376,11 @@ impl Entropy {
             grade: self.grade(),
             uniform,
             noise,
-            sources: self.sources.values().map(described).collect(),
+            sources: {
+                let own = |kind: SourceKind| (kind.to_string(), String::new(), SourceState::Gave);
+                let host = self.sources.values().map(described);
+                host.chain(self.ledger.own().map(own)).collect()
+            },
         }
     }
 
@@ -285,29 +405,44 @@ impl Entropy {
 
     /// Whether a source has all the credit it can have.
     fn is_full(&self, source: SourceId) -> bool {
-        self.ledger.of(source).uniform == Bits::against_all(ledger::MOST_PER_SOURCE)
+        let Credit { uniform, noise } = self.ledger.of(source);
+        let most = self
+            .sources
+            .get(&source)
+            .map_or(0, |known| ledger::most(known.kind));
+        [uniform, noise].contains(&Bits::against_all(most))
     }
 }
 
 impl Known {
-    fn new(source: &Source) -> Self {
+    fn new(source: &Source, assessments: &[Assessment]) -> Self {
         Self {
             kind: source.kind,
             label: shortened(&source.label),
-            health: match source.kind {
-                SourceKind::Hardware => Some(Health::of_hardware()),
-                SourceKind::System => Some(Health::of_system()),
-                SourceKind::Jitter
-                | SourceKind::SavedSeed
+            tests: match source.kind {
+                SourceKind::Hardware => Tests::Conditioned(Health::of_hardware()),
+                SourceKind::System => Tests::Conditioned(Health::of_system()),
+                SourceKind::Jitter => Tests::Jitter(Jitter::new(source, assessments)),
+                SourceKind::UserTiming => Tests::Timing,
+                // These do not come from sources of the host.
+                SourceKind::SavedSeed
                 | SourceKind::UnitSecret
                 | SourceKind::Label
                 | SourceKind::RemoteSeed
                 | SourceKind::Companion
-                | SourceKind::UserTiming
-                | SourceKind::Personal => None,
+                | SourceKind::Personal => Tests::None,
             },
             faults: 0,
             state: SourceState::Silent(SampleError::NotReady.to_string()),
+        }
+    }
+
+    /// Whether it can be credited with anything.
+    const fn counts(&self) -> bool {
+        match &self.tests {
+            Tests::Conditioned(_) | Tests::Timing => true,
+            Tests::Jitter(jitter) => jitter.is_assessed(),
+            Tests::None => false,
         }
     }
 }
@@ -328,6 +463,11 @@ const fn wanted_bytes(kind: SourceKind) -> u32 {
     }
 }
 
+/// Bits of so many random ones, as the ledger has them.
+fn length(bits: usize) -> u16 {
+    u16::try_from(bits).unwrap_or(u16::MAX).min(MOST_PER_SOURCE)
+}
+
 /// What a host says, cut to what a person reads.
 fn shortened(text: &str) -> String {
     text.chars()
@@ -342,5 +482,10 @@ pub const MAX_SOURCES: usize = 32;
 pub const MAX_SAMPLE: usize = 4096;
 /// Faults after which a source is not asked again.
 pub const MOST_FAULTS: u8 = 3;
+/// Random bits that a label must have to count: fewer can be guessed from what was recorded.
+pub const LEAST_LABEL_BITS: u16 = 80;
 
 const MAX_TEXT_CHARS: usize = 128;
+const DELTA_BYTES: usize = 4;
+/// The coarsest clock by which a person's moments count, in nanoseconds.
+const COARSEST_TIMING_NS: u64 = 1_000_000;

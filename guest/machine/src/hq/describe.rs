@@ -21,9 +21,10 @@ pub fn describe(
     bytes: &[u8],
 ) -> Result<Object, RecordError> {
     Ok(match kind {
-        RecordKind::Device | RecordKind::DeviceCredential | RecordKind::RetireOutbox => {
-            Object::default()
-        }
+        RecordKind::Device
+        | RecordKind::DeviceCredential
+        | RecordKind::RetireOutbox
+        | RecordKind::SavedSeed => Object::default(),
         RecordKind::HqDevice => device(&record::open(kind, bytes, crypto)?),
         RecordKind::HqOwn => own(&record::open(kind, bytes, crypto)?),
         RecordKind::HqKey => {

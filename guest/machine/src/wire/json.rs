@@ -72,7 +72,7 @@ impl JsonError {
     }
 
     #[cold]
-    pub(super) fn member(member: &'static str, source: Malformed) -> Self {
+    pub(crate) fn member(member: &'static str, source: Malformed) -> Self {
         JsonFault::Member { member, source }.into()
     }
 }

@@ -40,6 +40,8 @@ pub enum Typ {
     Delegation,
     /// HQ gives a name to a key.
     Grant,
+    /// HQ says what the clock of a kind of board is worth.
+    Assessment,
 }
 
 /// The protected header.
@@ -141,6 +143,7 @@ impl Typ {
             Self::Problem => "otscert-problem+jws",
             Self::Delegation => "otscert-delegation+jws",
             Self::Grant => "otscert-grant+jws",
+            Self::Assessment => "otscert-assessment+jws",
         }
     }
 
@@ -320,7 +323,7 @@ fn parse_jwk(object: &Object) -> Result<Ed25519Public, JsonError> {
 pub const VERSION: u64 = 1;
 /// RFC 9864 section 2.2.
 const ALG: &str = "Ed25519";
-const ALL_TYPS: [Typ; 14] = [
+const ALL_TYPS: [Typ; 15] = [
     Typ::ContactAnswer,
     Typ::Enrol,
     Typ::EnrolAnswer,
@@ -335,4 +338,5 @@ const ALL_TYPS: [Typ; 14] = [
     Typ::Problem,
     Typ::Delegation,
     Typ::Grant,
+    Typ::Assessment,
 ];

@@ -7,6 +7,7 @@
 mod memory;
 mod mini_hq;
 mod rig;
+mod seeds;
 mod table;
 
 use otscert_crypto::RustCrypto;

@@ -37,6 +37,8 @@ impl Rig {
             personal: b"02:00:00:00:00:01".to_vec(),
             credential: Credential::Open,
             hq_trusted: false,
+            assessments: Vec::new(),
+            durable_storage: true,
         };
         let now = Moment {
             wall: Timestamp::from_millis(NOW),

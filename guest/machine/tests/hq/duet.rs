@@ -214,6 +214,8 @@ impl Unit {
             personal: vec![n],
             credential: Credential::Open,
             hq_trusted: false,
+            assessments: Vec::new(),
+            durable_storage: true,
         };
         let device = Device::new(config.clone()).unwrap();
         let host = Memory {

@@ -27,12 +27,10 @@ fn the_operating_system_alone_makes_grade_a() {
 }
 
 #[test]
-fn kinds_that_this_version_cannot_judge_count_nothing() {
-    use SourceKind::{
-        Companion, Jitter, Label, Personal, RemoteSeed, SavedSeed, UnitSecret, UserTiming,
-    };
+fn what_does_not_come_from_sources_of_the_host_counts_nothing_as_one() {
+    use SourceKind::{Companion, Label, Personal, RemoteSeed, SavedSeed, UnitSecret};
     let kinds = [
-        Companion, Jitter, Label, Personal, RemoteSeed, SavedSeed, UnitSecret, UserTiming,
+        Companion, Label, Personal, RemoteSeed, SavedSeed, UnitSecret,
     ];
     let mut entropy = start();
     let mut sources = Vec::new();

@@ -12,4 +12,5 @@ mod chain;
 mod csr;
 mod der;
 mod entropy;
+mod jitter;
 mod record;

@@ -43,6 +43,7 @@ pub(super) fn device_input(input: &DeviceInput) -> provisioner::Input {
         }
         DeviceInput::Reset => provisioner::Input::Reset,
         DeviceInput::Renew => provisioner::Input::Renew,
+        DeviceInput::Companion(seed) => provisioner::Input::Companion(seed.expose().to_vec()),
         DeviceInput::CredentialRefused { version, reason } => {
             provisioner::Input::CredentialRefused(provisioner::CredentialRefusal {
                 version: *version,

@@ -357,6 +357,8 @@ pub(super) fn device_config(model: &str) -> anyhow::Result<DeviceConfig> {
         personal: PERSONAL.to_vec(),
         credential: Credential::Open,
         hq_trusted: false,
+        assessments: Vec::new(),
+        durable_storage: true,
     })
 }
 
@@ -370,6 +372,8 @@ pub(super) fn wit_device_config(model: &str) -> anyhow::Result<provisioner::Conf
         personal: PERSONAL.to_vec(),
         credential: provisioner::UnitCredential::Open,
         hq_trusted: false,
+        assessments: Vec::new(),
+        durable_storage: true,
     })
 }
 
