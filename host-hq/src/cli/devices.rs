@@ -162,7 +162,7 @@ fn write_notice(
     };
     writeln!(
         out,
-        "Notice: {devices} ahead of HQ's records {stage}, since {} (the last one {}). Most likely {}: {}.\n",
+        "Notice: {devices} ahead of HQ's records {stage}, since {} (the last one {}). Most likely {}; {}.\n",
         date(notice.first),
         relative(notice.last, now),
         RestoreNotice::CAUSE,
@@ -465,8 +465,8 @@ mod tests {
         assert_eq!(
             text(Some(notice(20, NOW.minus_millis(60_000)))),
             "Notice: 20 devices are ahead of HQ's records so far, since 2026-11-20 17:05 UTC (the last one 1 min ago). \
-             Most likely HQ was restored from a backup: nothing needs doing: the boxes recover by themselves. Only \
-             what was retired since the backup must be retired again. If nobody restored anything, see \
+             Most likely HQ was restored from a backup; nothing needs doing then: the boxes recover by themselves. \
+             Only what was retired since the backup must be retired again. If nobody restored anything, see \
              docs/OPERATIONS.md, \"Backup and restore\".\n\n"
         );
         let closed = text(Some(notice(1, NOW.minus_millis(2 * 86_400_000))));

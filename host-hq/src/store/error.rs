@@ -35,7 +35,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// No room for the files that SQLite keeps beside it.
-    #[error("the disk of the database {path} is full: free space on its disk, then start again")]
+    #[error(
+        "the database {path} cannot be opened, since there is no room: free space on its disk, then try again"
+    )]
     Full {
         /// The file.
         path: PathBuf,
@@ -197,7 +199,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// By its result codes (https://www.sqlite.org/rescode.html); an extended code has more in its upper bits.
+    /// By its [result codes](https://www.sqlite.org/rescode.html); an extended code has more in its upper bits.
     fn of(error: &sqlx::Error) -> Self {
         let code = error
             .as_database_error()

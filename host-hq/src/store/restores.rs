@@ -26,9 +26,9 @@ impl RestoreNotice {
     /// What has most likely happened.
     pub const CAUSE: &'static str = "HQ was restored from a backup";
     /// What is to be done.
-    pub const ADVICE: &'static str = "nothing needs doing: the boxes recover by themselves. Only what was retired \
-        since the backup must be retired again. If nobody restored anything, see docs/OPERATIONS.md, \"Backup and \
-        restore\"";
+    pub const ADVICE: &'static str = "nothing needs doing then: the boxes recover by themselves. Only what was \
+        retired since the backup must be retired again. If nobody restored anything, see docs/OPERATIONS.md, \"Backup \
+        and restore\"";
 
     /// Whether another device would be counted in this notice at `now`.
     #[must_use]
