@@ -263,10 +263,11 @@ async fn name_with_an_order(one: &BoxInside, dns: SocketAddr) -> anyhow::Result<
 }
 
 fn dns_table(config: &mut Table) -> &mut Table {
-    match config.entry("dns").or_insert_with(|| Table::new().into()) {
-        Value::Table(dns) => dns,
-        other => panic!("`dns` is {other}"),
-    }
+    let dns = config.entry("dns").or_insert_with(|| Table::new().into());
+    let Value::Table(dns) = dns else {
+        panic!("`dns` is {dns}")
+    };
+    dns
 }
 
 fn add_nameserver(dns: &mut Table, name: &str, address: &str) {
