@@ -407,7 +407,7 @@ mod tests {
             (
                 "tls-root.pem",
                 "../tls-root.pem",
-                "`tls_root` must be the name of a file in the bundle's folder",
+                "`tls_root` must name files in the bundle's folder",
             ),
             ("tls-root.pem", "other.pem", "TLS root cannot be used"),
             (
