@@ -365,6 +365,30 @@ mod tests {
     }
 
     #[test]
+    fn assessments_are_files_of_the_folder_and_a_missing_one_is_named() {
+        let naming = |files: &str| {
+            let made = folder(&format!("{GOOD}assessments = [{files}]\n"));
+            fs::write(made.path().join("board.json"), b"{}").unwrap();
+            Bundle::read(made.path()).map(|bundle| bundle.assessments)
+        };
+        assert_eq!(naming("\"board.json\"").unwrap(), [b"{}"]);
+        for (files, expected) in [
+            ("\"other.json\"", "other.json"),
+            (
+                "\"../board.json\"",
+                "must name files in the bundle's folder",
+            ),
+            (
+                &"\"board.json\", ".repeat(9),
+                "names 9 files; 8 are the most",
+            ),
+        ] {
+            let error = naming(files).unwrap_err().to_string();
+            assert!(error.contains(expected), "{files}: {error}");
+        }
+    }
+
+    #[test]
     fn every_wrong_field_is_named_with_what_is_expected() {
         let root = Base64UrlUnpadded::encode_string(&[1; 32]);
         for (from, to, expected) in [
