@@ -77,8 +77,7 @@ impl Config {
         match &self.credential {
             Credential::Open => {}
             Credential::ClaimCode(code) => {
-                let code = code.expose();
-                entropy.label(self.crypto, code, code_bits(code));
+                entropy.label(self.crypto, code.expose());
             }
             Credential::UnitSecret { secret, .. } => {
                 entropy.unit_secret(self.crypto, secret.expose());
@@ -133,12 +132,6 @@ impl fmt::Debug for Config {
             .field("hq_trusted", &self.hq_trusted)
             .finish_non_exhaustive()
     }
-}
-
-/// Random bits of a code: five for each character of base32, the check symbol at its end apart.
-fn code_bits(code: &[u8]) -> u16 {
-    let letters = code.iter().filter(|c| c.is_ascii_alphanumeric()).count();
-    u16::try_from(letters.saturating_sub(1) * 5).unwrap_or(u16::MAX)
 }
 
 /// In an assessment: any kind of box.

@@ -14,6 +14,8 @@ use crate::record::{self, RecordKind};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seeds {
     next: Option<(usize, u64)>,
+    /// What is stored rests on a source that was struck, and is to go.
+    discredited: bool,
 }
 
 impl Seeds {
@@ -33,7 +35,7 @@ impl Seeds {
         let held = slots.each_ref().map(Option::as_ref);
         let next = saved_seed::next_slot(held);
         let Some(rotation) = saved_seed::rotate(config.crypto, &config.personal, held) else {
-            return Ok(Self { next: Some(next) });
+            return Ok(Self::to_save(next));
         };
         let stored = store(config, host, rotation.slot, &rotation.next);
         // A seed whose successor is not surely there may come again at the next boot.
@@ -49,12 +51,33 @@ impl Seeds {
             ),
             false => next,
         };
-        Ok(Self { next: Some(next) })
+        Ok(Self::to_save(next))
+    }
+
+    const fn to_save(next: (usize, u64)) -> Self {
+        Self {
+            next: Some(next),
+            discredited: false,
+        }
     }
 
     /// Once in an instance, as soon as the generator is ready: leaves a seed that is as good as it.
     /// It is a help for the next boot, so a failure stops nothing, and is tried again.
+    ///
+    /// Where a source is struck whose credit the seed may rest on, there is no seed until the
+    /// generator is ready without it.
     pub(super) fn save(&mut self, config: &Config, host: &mut dyn Host, entropy: &mut Entropy) {
+        self.discredited |= entropy.take_struck();
+        if self.discredited {
+            // The one that was used goes first: alone it would be used again.
+            let (first, _) = self.next.unwrap_or_default();
+            let gone = |slot: usize| KEYS.get(slot).is_some_and(|key| host.remove(key).is_ok());
+            if !([first, 1 - first].into_iter().all(gone)) {
+                return;
+            }
+            self.next = Some((0, 1));
+            self.discredited = false;
+        }
         let Some((slot, generation)) = self.next else {
             return;
         };

@@ -57,6 +57,8 @@ pub struct Entropy {
     /// What the image says of the clocks of its board.
     assessments: Vec<Assessment>,
     generator: Option<Generator>,
+    /// A source was credited, and its credit taken back.
+    struck: bool,
 }
 
 /// A source that has been asked.
@@ -121,6 +123,7 @@ impl Entropy {
             sources: SmallMap::new(),
             assessments: Vec::new(),
             generator: None,
+            struck: false,
         }
     }
 
@@ -249,17 +252,10 @@ impl Entropy {
         self.own(crypto, SourceKind::UnitSecret, secret, against);
     }
 
-    /// Mixes the code on the label, of so many random bits: nothing below [`LEAST_LABEL_BITS`], and
-    /// nothing against HQ or who has seen the label. The other end of the wire may know the code
-    /// once it has been claimed with, so the recorder of that knows it too: it counts only for
-    /// what is made before.
-    pub fn label(&mut self, crypto: &dyn Crypto, code: &[u8], bits: u16) {
-        let against = match bits >= LEAST_LABEL_BITS {
-            true => [Class::Sibling, Class::Recorder, Class::Active, Class::Lan].as_slice(),
-            false => &[],
-        };
-        let against = Bits::against_these(against, bits.min(MOST_PER_SOURCE));
-        self.own(crypto, SourceKind::Label, code, against);
+    /// Mixes the code on the label. It counts nothing: a code does not show how many random bits it
+    /// was made of, and ten digits look like ten letters.
+    pub fn label(&mut self, crypto: &dyn Crypto, code: &[u8]) {
+        self.own(crypto, SourceKind::Label, code, Bits::default());
     }
 
     /// Mixes 32 bytes from the owner's browser: everybody but who recorded the owner's network,
@@ -275,6 +271,12 @@ impl Entropy {
     /// Mixes what the saved seed gave for this boot, credited with what it was saved with.
     pub fn saved_seed(&mut self, crypto: &dyn Crypto, seed: &Secret<32>, credit: Bits) {
         self.own(crypto, SourceKind::SavedSeed, seed.expose(), credit);
+    }
+
+    /// Whether credit was taken back since this was asked last: a seed that was saved before may
+    /// rest on it.
+    pub(crate) const fn take_struck(&mut self) -> bool {
+        core::mem::replace(&mut self.struck, false)
     }
 
     /// A seed for the next boot, worth what this state is worth; none before readiness.
@@ -389,6 +391,7 @@ impl Entropy {
     fn fault(&mut self, source: SourceId, reason: String) {
         if self.ledger.of(source) != Credit::default() {
             self.generator = None;
+            self.struck = true;
         }
         self.ledger.strike(source);
         self.batch.strike(source);
@@ -482,8 +485,6 @@ pub const MAX_SOURCES: usize = 32;
 pub const MAX_SAMPLE: usize = 4096;
 /// Faults after which a source is not asked again.
 pub const MOST_FAULTS: u8 = 3;
-/// Random bits that a label must have to count: fewer can be guessed from what was recorded.
-pub const LEAST_LABEL_BITS: u16 = 80;
 
 const MAX_TEXT_CHARS: usize = 128;
 const DELTA_BYTES: usize = 4;

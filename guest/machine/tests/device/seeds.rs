@@ -13,6 +13,7 @@ use otscert_machine::crypto::Crypto;
 use otscert_machine::device::Device;
 use otscert_machine::device::config::Config;
 use otscert_machine::device::drive::Input;
+use otscert_machine::entropy::generator::RESEED_AFTER;
 use otscert_machine::entropy::{Grade, SampleError, Source, SourceId, SourceKind};
 use otscert_machine::host::{Host, HostError};
 use otscert_machine::peer::Request;
@@ -121,6 +122,33 @@ fn a_seed_torn_at_any_byte_is_as_none_and_its_fellow_is_used() {
             );
         }
     }
+}
+
+/// The generator of the system repeats itself after the box had made a seed with it.
+#[test]
+fn a_seed_that_rests_on_a_struck_source_is_gone_before_the_next_boot() {
+    let mut host = Flash::new([None, None]);
+    host.entropy = true;
+    let mut device = boot(&config(true), &mut host);
+    assert!(host.slots.iter().any(Option::is_some));
+    let source = host.sources().remove(0);
+    let mut entropy = device.state().entropy().clone();
+    entropy.sampled(&RustCrypto, &source, Ok(&[7; 64]));
+    assert_eq!(entropy.grade(), Grade::D, "the tests find it");
+
+    // The same by the driver: the generator has given so much that it wants fresh bytes.
+    host.stuck = true;
+    for n in 0..RESEED_AFTER / 32 + 1 {
+        device.derive(&n.to_string()).unwrap();
+    }
+    device
+        .advance(&mut host, Rig::new().now, Input::Woke)
+        .unwrap();
+    assert_eq!(device.state().entropy().grade(), Grade::D);
+    assert_eq!(host.slots, [None, None]);
+    host.entropy = false;
+    let device = boot(&config(true), &mut host);
+    assert_eq!(device.state().entropy().grade(), Grade::D);
 }
 
 #[test]
@@ -250,6 +278,8 @@ struct Flash {
     writes: Vec<(usize, Vec<u8>)>,
     rest: BTreeMap<String, Vec<u8>>,
     entropy: bool,
+    /// The source gives one block over and over.
+    stuck: bool,
     one_slot: bool,
 }
 
@@ -260,6 +290,7 @@ impl Flash {
             writes: Vec::new(),
             rest: BTreeMap::new(),
             entropy: false,
+            stuck: false,
             one_slot: false,
         }
     }
@@ -284,6 +315,9 @@ impl Host for Flash {
     }
 
     fn sample(&mut self, _: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        if self.stuck {
+            return Ok(vec![7; len as usize]);
+        }
         let blocks = (0..len.div_ceil(32)).flat_map(|n| RustCrypto.sha256(&[&n.to_le_bytes()]));
         Ok(blocks.take(len as usize).collect())
     }
@@ -306,6 +340,9 @@ impl Host for Flash {
     }
 
     fn remove(&mut self, key: &str) -> Result<(), HostError> {
+        if let Some(slot) = self.slot(key) {
+            self.slots[slot] = None;
+        }
         self.rest.remove(key);
         Ok(())
     }

@@ -49,6 +49,63 @@ fn what_does_not_come_from_sources_of_the_host_counts_nothing_as_one() {
     assert!(entropy.waits_for().contains("lists no source that counts"));
 }
 
+/// Against whom each thing counts that the machine has by itself, in the order S, N, A, H, L, W.
+#[test]
+fn what_the_machine_has_by_itself_counts_against_those_who_cannot_know_it() {
+    let bits = |entropy: &Entropy| {
+        let uniform = entropy.report().uniform;
+        Class::ALL.map(|class| uniform.of(class))
+    };
+    let mut entropy = start();
+    entropy.label(&RustCrypto, b"1234567890123456789012345");
+    assert_eq!(bits(&entropy), [0; 6], "nobody knows how a code was made");
+    entropy.unit_secret(&RustCrypto, &[7; 16]);
+    assert_eq!(
+        bits(&entropy),
+        [128, 128, 128, 0, 128, 128],
+        "HQ can compute it"
+    );
+    assert_eq!(entropy.grade(), Grade::B);
+    entropy.unit_secret(&RustCrypto, &[8; 16]);
+    assert_eq!(bits(&entropy)[0], 128, "a second one adds nothing");
+
+    let mut entropy = start();
+    entropy.unit_secret(&RustCrypto, &[7; 15]);
+    assert_eq!(entropy.grade(), Grade::D, "120 bits are too few");
+
+    let mut entropy = start();
+    entropy.companion(&RustCrypto, &[9; 32], false);
+    assert_eq!(
+        bits(&entropy),
+        [256, 256, 256, 256, 256, 0],
+        "the LAN may listen"
+    );
+    assert_eq!(entropy.grade(), Grade::A);
+    entropy.companion(&RustCrypto, &[9; 32], true);
+    assert_eq!(bits(&entropy), [256; 6]);
+}
+
+#[test]
+fn button_presses_count_a_bit_each_by_a_fine_clock_and_never_enough_alone() {
+    for (step, presses, expected) in [
+        (1_000_000, 5, 5),
+        (1_000_001, 5, 0),
+        (0, 5, 0),
+        (1, 400, 64),
+    ] {
+        let mut timing = source(1, SourceKind::UserTiming);
+        timing.observed_step_ns = step;
+        let mut entropy = start();
+        entropy.sampled(&RustCrypto, &timing, Ok(&vec![1; presses * 4]));
+        assert_eq!(
+            entropy.report().noise.of(Class::Hq),
+            expected,
+            "{presses} in steps of {step} ns"
+        );
+        assert_eq!(entropy.grade(), Grade::D);
+    }
+}
+
 #[test]
 fn every_input_changes_the_output() {
     let kinds = [
