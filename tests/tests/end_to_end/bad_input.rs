@@ -122,19 +122,6 @@ async fn an_order_waits_while_the_ca_is_down_and_goes_on_when_it_is_back() -> an
         world.hq.start().await?;
         let mut router = world.box_inside("router", BoxOptions::default())?;
         router.start().await?;
-        let store = StoreView::open(&world.hq.store()).await?;
-        eventually(TO_HTTPS, "the order waits in the outbox", || async {
-            let (states, rows) = (store.states().await?, store.outbox().await?);
-            Ok(Tried::when(
-                rows > 0 && !states.is_empty(),
-                (),
-                (states, rows),
-            ))
-        })
-        .await?;
-        // The rest of HQ goes on: somebody else enrols, and HQ answers for its health.
-        let mut hand = HandBox::new(Poster::new(&world.hq.bundle())?, 9);
-        hand.join("router").await?;
         // Both the operator and the owner of the box read who is down, and that it goes on by itself.
         eventually(
             TO_HTTPS,
@@ -150,6 +137,9 @@ async fn an_order_waits_while_the_ca_is_down_and_goes_on_when_it_is_back() -> an
             Ok(Tried::when(says_that_the_ca_is_down(&reason), (), reason))
         })
         .await?;
+        // The rest of HQ goes on: somebody else enrols.
+        let mut hand = HandBox::new(Poster::new(&world.hq.bundle())?, 9);
+        hand.join("router").await?;
         ensure!(
             !router.status()?.https,
             "a certificate from a CA that is down"
@@ -242,7 +232,7 @@ async fn a_name_in_a_zone_that_hq_no_longer_serves_is_explained_and_disturbs_nob
     .await
 }
 
-fn says_that_the_ca_is_down(text: &str) -> bool {
+pub(crate) fn says_that_the_ca_is_down(text: &str) -> bool {
     ["the CA", "no connection", "asked again at"]
         .iter()
         .all(|words| text.contains(words))

@@ -10,7 +10,7 @@ use otscert_tests::{
     eventually, plain_get,
 };
 
-use crate::bad_input::behind_a_relay;
+use crate::bad_input::{behind_a_relay, says_that_the_ca_is_down};
 use crate::{TO_HTTPS, limited};
 
 /// Four boxes meet it: one that serves, one whose order is on its way to the CA, one that comes anew, and one whose
@@ -33,9 +33,10 @@ async fn an_hq_with_a_full_disk_tells_boxes_to_come_back_and_loses_nothing() -> 
         hand.join("router").await?;
         relay.cut();
         let ordering = new_box(&world, "ordering").await?;
-        eventually(TO_HTTPS, "the order waits in the outbox", || async {
-            let rows = world.hq.metric("otscert_hq_outbox_rows").await?;
-            Ok(Tried::when(rows > 0.0, (), rows))
+        // Between two tries the order is in no row of the outbox: what lasts is what the box is told.
+        eventually(TO_HTTPS, "its order waits for the CA", || async {
+            let reason = ordering.status()?.progress.reason;
+            Ok(Tried::when(says_that_the_ca_is_down(&reason), (), reason))
         })
         .await?;
 
