@@ -120,6 +120,7 @@ fn ca_operation(operation: &CaOperation) -> types::CaOperation {
             profile,
             replaces,
             price,
+            proved,
         } => types::CaOperation::NewOrder(types::NewOrder {
             ca: ca.clone(),
             names: names.iter().map(ToString::to_string).collect(),
@@ -130,6 +131,7 @@ fn ca_operation(operation: &CaOperation) -> types::CaOperation {
                 Price::Renewal => types::OrderPrice::Renewal,
                 Price::First => types::OrderPrice::First,
             },
+            proved: *proved,
         }),
         CaOperation::Authorizations(order) => types::CaOperation::Authorizations(order_ref(order)),
         CaOperation::ChallengeReady { order, challenge } => {

@@ -11,6 +11,7 @@ use otscert_machine::device::config::{Config, Credential};
 use otscert_machine::device::drive::{DriveError, Input};
 use otscert_machine::device::progress::Progress;
 use otscert_machine::entropy::Assessment;
+use otscert_machine::factory::{ClaimCode, UnitSecret};
 use otscert_machine::time::{Moment, Monotonic, Timestamp};
 use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText};
 use otscert_machine::wire::json::Object;
@@ -105,20 +106,25 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
         firmware: ShortText::parse("firmware", &config.firmware)?,
         build_time: Timestamp::from_millis(config.build_time_ms),
         personal: config.personal,
-        credential: match config.credential {
-            wit::UnitCredential::Open => Credential::Open,
-            wit::UnitCredential::ClaimCode(code) => {
-                Credential::ClaimCode(SecretBytes::new(code.into_bytes()))
-            }
-            wit::UnitCredential::UnitSecret(unit) => Credential::UnitSecret {
-                serial: ShortText::parse("serial", &unit.serial)?,
-                epoch: unit.epoch,
-                secret: SecretBytes::new(unit.secret),
-            },
-        },
+        credential: parse_credential(config.credential)?,
         hq_trusted: config.hq_trusted,
         assessments,
         durable_storage: config.durable_storage,
+    })
+}
+
+fn parse_credential(credential: wit::UnitCredential) -> Result<Credential, Malformed> {
+    let code = credential.claim_code;
+    let serial = credential.serial;
+    Ok(Credential {
+        claim_code: code.map(|code| ClaimCode::parse(&code)).transpose()?,
+        serial: serial
+            .map(|serial| ShortText::parse("serial", &serial))
+            .transpose()?,
+        secret: credential.secret.map(|unit| UnitSecret {
+            epoch: unit.epoch,
+            secret: SecretBytes::new(unit.secret),
+        }),
     })
 }
 
@@ -145,6 +151,7 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
             reason: refusal.reason,
         },
         wit::Input::Companion(seed) => Input::Companion(SecretBytes::new(seed)),
+        wit::Input::ClaimCode(code) => Input::ClaimCode(ClaimCode::parse(&code)?),
     })
 }
 

@@ -1,17 +1,18 @@
 //! The exported `registrar`: every decision HQ takes about a device.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use otscert_machine::host::HostFailure;
-use otscert_machine::hq::config::{Admission, Ca, Config, ConfigError, RawConfig, RawModel};
+use otscert_machine::hq::config::{Ca, Config, ConfigError, Limits, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
 use otscert_machine::hq::event::{Load, Note, Summary};
 use otscert_machine::hq::seal::Sealed;
 use otscert_machine::hq::{self};
 use otscert_machine::peer::{Answer, Failure, FailureKind};
 use otscert_machine::time::Timestamp;
-use otscert_machine::types::NameMode;
+use otscert_machine::types::{Digest, Malformed, NameMode, ShortText};
 use otscert_machine::wire::problem::Outcome;
 
 use crate::bindings::exports::otscert::provision::registrar as wit;
@@ -30,7 +31,9 @@ impl wit::Guest for Component {
     }
 
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Decision, wit::Error> {
-        let (now, input) = (convert::moment(now), parse_input(input));
+        let now = convert::moment(now);
+        let input = parse_input(input)
+            .map_err(|error| wit::Error::Other(format!("the host's input: {error}")))?;
         let held = CONFIG.lock();
         let decision = held
             .as_ref()
@@ -49,12 +52,15 @@ fn parse_config(config: wit::Config) -> Result<Config, ConfigError> {
             wit::NameMode::Address => NameMode::Address,
             wit::NameMode::Word => NameMode::Word,
         },
-        admission: match model.admission {
-            wit::Admission::Open => Admission::Open,
-            wit::Admission::Closed => Admission::Closed,
+        admission: model.admission,
+        limits: Limits {
+            from_prefix: model.enrolments_from_prefix,
+            of_model: model.enrolments_of_model,
         },
         ca: model.ca,
     });
+    let batch_keys = config.batch_keys.into_iter();
+    let batch_keys = batch_keys.map(|batch| (batch.epoch, batch.key));
     let cas = config.cas.into_iter();
     let cas = cas.map(|ca| Ca {
         name: ca.name,
@@ -69,6 +75,8 @@ fn parse_config(config: wit::Config) -> Result<Config, ConfigError> {
         token_key: config.token_key,
         roots: config.roots,
         models: models.collect(),
+        batch_keys: batch_keys.collect(),
+        voucher_keys: config.voucher_keys,
         cas: cas.collect(),
         own_names: config.own_names,
         oldest_grant_epoch: config.oldest_grant_epoch,
@@ -77,14 +85,16 @@ fn parse_config(config: wit::Config) -> Result<Config, ConfigError> {
     Config::new(&CRYPTO, raw)
 }
 
-fn parse_input(input: wit::Input) -> Input {
-    match input {
+fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
+    Ok(match input {
         wit::Input::Request(request) => Input::Request {
             endpoint: convert::endpoint(request.endpoint),
             prefix: request.source_prefix,
             load: Load {
+                trusted: request.load.trusted,
                 enrolled_from_prefix: request.load.enrolled_from_prefix,
                 enrolled_in_all: request.load.enrolled_in_all,
+                enrolled_by_model: request.load.enrolled_by_model,
                 queued: request.load.queued,
             },
             body: request.body,
@@ -105,14 +115,38 @@ fn parse_input(input: wit::Input) -> Input {
         wit::Input::Due(subject) => Input::Due(subject),
         wit::Input::Command(command) => Input::Command {
             subject: command.subject,
-            order: match command.order {
-                wit::OperatorOrder::Retire => Command::Retire,
-                wit::OperatorOrder::Accept => Command::Accept,
-                wit::OperatorOrder::Renew => Command::Renew,
-                wit::OperatorOrder::OwnCsr(csr) => Command::OwnCsr(csr),
-            },
+            order: parse_order(command.order)?,
         },
-    }
+    })
+}
+
+fn parse_order(order: wit::OperatorOrder) -> Result<Command, Malformed> {
+    let short = |text: String| ShortText::parse("text of a command", &text);
+    Ok(match order {
+        wit::OperatorOrder::Retire => Command::Retire,
+        wit::OperatorOrder::Accept => Command::Accept,
+        wit::OperatorOrder::Renew => Command::Renew,
+        wit::OperatorOrder::OwnCsr(csr) => Command::OwnCsr(csr),
+        wit::OperatorOrder::ImportClaims(claims) => Command::ImportClaims {
+            codes: digests(claims.codes)?,
+            model: claims.model.map(short).transpose()?,
+        },
+        wit::OperatorOrder::ImportVoucher(voucher) => Command::ImportVoucher(voucher),
+        wit::OperatorOrder::ImportStarvedKeys(starved) => Command::ImportStarvedKeys {
+            release: short(starved.release)?,
+            keys: digests(starved.keys)?,
+        },
+        wit::OperatorOrder::ReleaseClaim(code) => Command::ReleaseClaim(digest(code)?),
+    })
+}
+
+fn digests(list: Vec<Vec<u8>>) -> Result<Vec<Digest>, Malformed> {
+    list.into_iter().map(digest).collect()
+}
+
+fn digest(bytes: Vec<u8>) -> Result<Digest, Malformed> {
+    let wrong = |bytes: Vec<u8>| Malformed::new("digest", "32 bytes", bytes.len());
+    bytes.try_into().map(Digest::new).map_err(wrong)
 }
 
 fn write_decision(decision: Decision) -> wit::Decision {
@@ -173,6 +207,7 @@ fn write_error(error: &AdvanceError) -> wit::Error {
         },
         AdvanceError::Subject(_)
         | AdvanceError::NoSuchSubject(_)
+        | AdvanceError::Voucher(_)
         | AdvanceError::Clock
         | AdvanceError::Reads => wit::Error::Other(text),
     }

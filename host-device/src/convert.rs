@@ -41,22 +41,21 @@ pub(crate) fn start_config(config: &StartConfig) -> wit::Config {
         firmware: config.firmware.clone(),
         build_time_ms: config.build_time_ms,
         personal: config.personal.clone(),
-        credential: match &config.credential {
-            UnitCredential::Open => wit::UnitCredential::Open,
-            UnitCredential::ClaimCode(code) => wit::UnitCredential::ClaimCode(code.to_string()),
-            UnitCredential::UnitSecret {
-                serial,
-                epoch,
-                secret,
-            } => wit::UnitCredential::UnitSecret(wit::UnitSecret {
-                serial: serial.clone(),
-                epoch: *epoch,
-                secret: secret.to_vec(),
-            }),
-        },
+        credential: unit_credential(&config.credential),
         hq_trusted: config.hq_trusted,
         assessments: config.assessments.clone(),
         durable_storage: config.durable_storage,
+    }
+}
+
+fn unit_credential(credential: &UnitCredential) -> wit::UnitCredential {
+    wit::UnitCredential {
+        claim_code: credential.claim_code.as_ref().map(|code| code.to_string()),
+        serial: credential.serial.clone(),
+        secret: credential.secret.as_ref().map(|unit| wit::UnitSecret {
+            epoch: unit.epoch,
+            secret: unit.secret.to_vec(),
+        }),
     }
 }
 

@@ -63,7 +63,7 @@ impl DeviceConfig {
             firmware: firmware.into(),
             build_time_ms,
             model: None,
-            credential: UnitCredential::Open,
+            credential: UnitCredential::default(),
             hq_trusted: false,
             http: None,
             https: None,

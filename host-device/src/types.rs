@@ -279,32 +279,42 @@ impl fmt::Debug for CredentialPair {
     }
 }
 
-/// How HQ may know this unit.
+/// What a unit has from its factory; all of it is optional.
 #[derive(Clone, Default)]
-pub enum UnitCredential {
-    /// Nothing: trust on first use.
-    #[default]
-    Open,
-    /// A code printed on the label.
-    ClaimCode(Zeroizing<String>),
-    /// A secret written at the factory; never sent.
-    UnitSecret {
-        /// The unit's serial, by which HQ finds the secret.
-        serial: String,
-        /// Which master secret it was derived from.
-        epoch: u32,
-        /// 16 to 64 bytes.
-        secret: Zeroizing<Vec<u8>>,
-    },
+pub struct UnitCredential {
+    /// The code printed on the label.
+    pub claim_code: Option<Zeroizing<String>>,
+    /// The unit's serial.
+    pub serial: Option<String>,
+    /// The secret written at the factory; it needs the serial.
+    pub secret: Option<UnitSecret>,
+}
+
+/// A secret written at the factory; never sent.
+#[derive(Clone)]
+pub struct UnitSecret {
+    /// Which batch key it was derived from.
+    pub epoch: u32,
+    /// 16 to 64 bytes.
+    pub secret: Zeroizing<Vec<u8>>,
 }
 
 impl fmt::Debug for UnitCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "Open",
-            Self::ClaimCode(_) => "ClaimCode([redacted])",
-            Self::UnitSecret { .. } => "UnitSecret([redacted])",
-        })
+        f.debug_struct("UnitCredential")
+            .field(
+                "claim_code",
+                &self.claim_code.as_ref().map(|_| "[redacted]"),
+            )
+            .field("serial", &self.serial)
+            .field("secret", &self.secret)
+            .finish()
+    }
+}
+
+impl fmt::Debug for UnitSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnitSecret(epoch {}, [redacted])", self.epoch)
     }
 }
 
@@ -323,7 +333,7 @@ pub struct StartConfig {
     pub build_time_ms: u64,
     /// What tells this unit apart; never sent.
     pub personal: Vec<u8>,
-    /// How HQ may know this unit.
+    /// What the unit has from its factory.
     pub credential: UnitCredential,
     /// Makes keys also where only HQ could compute them (grade B).
     pub hq_trusted: bool,

@@ -103,7 +103,9 @@ CREATE TABLE quota_charge (
             'first'            -- names never certified
         )),
     name_set TEXT    NOT NULL, -- the order's names, sorted, separated by spaces
-    at_ms    INTEGER NOT NULL  -- when the order went out
+    at_ms    INTEGER NOT NULL, -- when the order went out
+    proved   INTEGER NOT NULL  -- whether the device showed something that strangers cannot have
+        CHECK (proved IN (0, 1))
 ) STRICT;
 CREATE INDEX quota_charge_ca ON quota_charge (ca, at_ms);
 CREATE INDEX quota_charge_names ON quota_charge (ca, name_set, at_ms);
@@ -114,6 +116,8 @@ CREATE TABLE quota_deferral (
     subject       TEXT    NOT NULL, -- who waits
     price         TEXT    NOT NULL, -- as in quota_charge
     not_before_ms INTEGER NOT NULL, -- until when
+    proved        INTEGER NOT NULL  -- as in quota_charge
+        CHECK (proved IN (0, 1)),
     PRIMARY KEY (ca, subject)
 ) STRICT, WITHOUT ROWID;
 

@@ -90,6 +90,24 @@ pub(crate) fn input_to_guest(input: &Input) -> wit::Input {
                 OperatorOrder::Accept => wit::OperatorOrder::Accept,
                 OperatorOrder::Renew => wit::OperatorOrder::Renew,
                 OperatorOrder::OwnCsr(csr) => wit::OperatorOrder::OwnCsr(csr.clone()),
+                OperatorOrder::ImportClaims { codes, model } => {
+                    wit::OperatorOrder::ImportClaims(wit::Claims {
+                        codes: lists(codes),
+                        model: model.clone(),
+                    })
+                }
+                OperatorOrder::ImportVoucher(voucher) => {
+                    wit::OperatorOrder::ImportVoucher(voucher.clone())
+                }
+                OperatorOrder::ImportStarvedKeys { release, keys } => {
+                    wit::OperatorOrder::ImportStarvedKeys(wit::StarvedKeys {
+                        release: release.clone(),
+                        keys: lists(keys),
+                    })
+                }
+                OperatorOrder::ReleaseClaim(code) => {
+                    wit::OperatorOrder::ReleaseClaim(code.to_vec())
+                }
             },
         }),
     }
@@ -126,10 +144,12 @@ pub(crate) fn decision_from_guest(decision: wit::Decision) -> Result<Decision, C
 
 fn request_to_guest(request: &Request) -> wit::Request {
     let Load {
+        trusted,
         enrolled_from_prefix,
         enrolled_in_all,
+        enrolled_by_model,
         queued,
-    } = request.load;
+    } = request.load.clone();
     wit::Request {
         endpoint: match request.endpoint {
             Endpoint::Contact => shared::Endpoint::Contact,
@@ -141,17 +161,24 @@ fn request_to_guest(request: &Request) -> wit::Request {
         },
         source_prefix: request.source_prefix.clone(),
         load: wit::Load {
+            trusted,
             enrolled_from_prefix,
             enrolled_in_all,
+            enrolled_by_model,
             queued,
         },
         body: request.body.clone(),
     }
 }
 
+fn lists(digests: &[[u8; 32]]) -> Vec<Vec<u8>> {
+    digests.iter().map(|digest| digest.to_vec()).collect()
+}
+
 fn reply_from_guest(reply: wit::Reply) -> Result<Reply, ConvertError> {
     bounded("a reply's body", reply.body.len(), MAX_MESSAGE_BYTES)?;
     Ok(Reply {
+        enrolled: None,
         outcome: match reply.outcome {
             wit::Outcome::Ok => Outcome::Ok,
             wit::Outcome::Malformed => Outcome::Malformed,
@@ -195,6 +222,7 @@ fn ca_operation_from_guest(operation: shared::CaOperation) -> Result<CaOperation
                     shared::OrderPrice::Renewal => ca::OrderPrice::Renewal,
                     shared::OrderPrice::First => ca::OrderPrice::First,
                 },
+                proved: order.proved,
             })
         }
         shared::CaOperation::Authorizations(order) => {

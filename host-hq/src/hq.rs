@@ -199,8 +199,15 @@ impl Hq {
             .request(Input::Request(request))
             .await
             .map_err(refuse)?;
+        let enrolled = decision
+            .notes
+            .iter()
+            .any(|note| note.kind == ENROLLED)
+            .then(|| decision.summaries.first().map(|it| it.model.clone()))
+            .flatten();
         // The registrar has checked that a request has a reply.
-        decision.reply.ok_or(RequestError::Failed)
+        let reply = decision.reply.ok_or(RequestError::Failed)?;
+        Ok(Reply { enrolled, ..reply })
     }
 
     /// Carries out what the operator wants.
@@ -365,6 +372,8 @@ async fn fill(zone: &dyn Zone, store: &Store, now: Timestamp) -> Result<(), Stor
     Ok(())
 }
 
+/// The note of a device that is new (`hq::event::NoteKind::Enrolled` of the machine).
+const ENROLLED: &str = otscert_machine::hq::event::NoteKind::Enrolled.as_str();
 const RETRY_AFTER_STOP_S: u32 = 5;
 /// A person has to come first.
 const RETRY_AFTER_NO_ROOM_S: u32 = 30;

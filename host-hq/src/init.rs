@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use otscert_hq_dns::DnsName;
 
-use crate::config::{Config, ConfigError, Mode, Nameserver, Overrides, Policy};
+use crate::config::{Admission, Config, ConfigError, Mode, Nameserver, Overrides};
 use crate::types::Timestamp;
 
 use ceremony::{Ceremony, CeremonyError};
@@ -42,7 +42,7 @@ pub struct InitOptions {
     /// How names are used.
     pub mode: Mode,
     /// Who may have a name; none: what suits the CA.
-    pub admission: Option<Policy>,
+    pub admission: Option<Admission>,
     /// The first CA.
     pub ca: InitCa,
     /// Mailbox in the zone's SOA; none: hostmaster at HQ's domain.

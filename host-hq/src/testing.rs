@@ -356,6 +356,7 @@ pub(crate) fn reply(outcome: Outcome) -> Decision {
             problem: String::new(),
             body: Vec::new(),
             retry_after_s: None,
+            enrolled: None,
         }),
         ..Decision::default()
     }
@@ -385,5 +386,6 @@ pub(crate) fn new_order(name: &str, price: OrderPrice) -> CaOperation {
         profile: None,
         replaces: None,
         price,
+        proved: true,
     })
 }

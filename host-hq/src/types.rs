@@ -183,12 +183,16 @@ pub enum Endpoint {
 }
 
 /// How busy HQ is, approximately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Load {
+    /// The operator trusts the network that the message came from.
+    pub trusted: bool,
     /// Enrolments accepted in the past hour from the same source prefix.
     pub enrolled_from_prefix: u32,
     /// Enrolments accepted in the past hour in all.
     pub enrolled_in_all: u32,
+    /// Of those, per model as devices say it: the most frequent ones.
+    pub enrolled_by_model: Vec<(String, u32)>,
     /// First-issue orders waiting for quota.
     pub queued: u32,
 }
@@ -217,7 +221,28 @@ pub enum OperatorOrder {
     Renew,
     /// HQ's own certificate: order one with this CSR (DER). Only for subject `own`.
     OwnCsr(Vec<u8>),
+    /// Claim codes are to be known here, by their digests; at most [`MAX_IMPORT`]. Only for subject `own`, as the rest.
+    ImportClaims {
+        /// The digests.
+        codes: Vec<[u8; 32]>,
+        /// The model that they are for; none: any.
+        model: Option<String>,
+    },
+    /// The maker vouches for units: `otscert-voucher+jws`.
+    ImportVoucher(Vec<u8>),
+    /// Keys that a firmware release makes on a box without entropy are to be refused; at most [`MAX_IMPORT`].
+    ImportStarvedKeys {
+        /// The release, for people.
+        release: String,
+        /// SHA-256 of each key's SubjectPublicKeyInfo.
+        keys: Vec<[u8; 32]>,
+    },
+    /// The claim code of that digest is to let another device in.
+    ReleaseClaim([u8; 32]),
 }
+
+/// Most things that are imported at once.
+pub const MAX_IMPORT: usize = otscert_machine::hq::event::MAX_IMPORT;
 
 /// A fact for the registrar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -366,6 +391,8 @@ pub enum Outcome {
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
+    /// The model of the device that the request made known here, if it made one.
+    pub enrolled: Option<String>,
     /// What kind it is.
     pub outcome: Outcome,
     /// The stable `type` of the problem document, for logs and metrics; empty if `Ok`.

@@ -17,8 +17,8 @@ use otscert_hq::clock::SystemClock;
 use otscert_hq::host::entropy::{EntropyError, EntropySource, SystemEntropy};
 use otscert_hq::hq::{Hq, HqOptions, HqParts};
 use otscert_hq::registrar::{
-    Admission, CaRule, Call, CallEffects, Guest, GuestError, GuestFactory, Model, NameMode,
-    Records, Refusal, RegistrarConfig, SecretKey, WasmFactory,
+    CaRule, Call, CallEffects, Guest, GuestError, GuestFactory, Model, NameMode, Records, Refusal,
+    RegistrarConfig, SecretKey, WasmFactory,
 };
 use otscert_hq::store::{Store, StoreError, StoreOptions, Version};
 use otscert_hq::types::{
@@ -316,9 +316,13 @@ fn config() -> RegistrarConfig {
         models: vec![Model {
             name: "*".to_owned(),
             mode: NameMode::Address,
-            admission: Admission::Open,
+            admission: vec!["open".to_owned()],
+            enrolments_from_prefix: 500,
+            enrolments_of_model: 5000,
             ca: None,
         }],
+        batch_keys: Vec::new(),
+        voucher_keys: Vec::new(),
         cas: vec![CaRule {
             name: "le".to_owned(),
             profile: None,

@@ -314,7 +314,7 @@ fn config(poster: &Poster, model: &str) -> anyhow::Result<Config> {
         firmware: ShortText::parse("firmware", "1.0.0")?,
         build_time: Timestamp::from_millis(BUILD_TIME_MS),
         personal: vec![1, 2, 3],
-        credential: Credential::Open,
+        credential: Credential::default(),
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,

@@ -229,6 +229,7 @@ impl HandBox {
             model: text("router")?,
             firmware: text("1.0.0")?,
             boot_count: 1,
+            unit: None,
         };
         let reply = self
             .poster
@@ -251,7 +252,8 @@ impl HandBox {
             hq_nonce: hq_nonce.to_owned(),
             model: text(model)?,
             firmware: text("1.0.0")?,
-            credential: Credential::Open,
+            boot_count: None,
+            credential: Credential::default(),
             entropy: EntropyReport {
                 grade: Grade::A,
                 sources: vec![text("system")?],
@@ -319,6 +321,7 @@ impl HandBox {
             firmware: text("1.0.0")?,
             serving: None,
             trouble: None,
+            boot_count: None,
         };
         Ok(self.signed(Typ::Poll, &poll.to_object()))
     }

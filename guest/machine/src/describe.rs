@@ -72,6 +72,8 @@ fn content(crypto: &dyn Crypto, kind: RecordKind, bytes: &[u8]) -> Result<Object
         | RecordKind::HqTlsKey
         | RecordKind::HqKey
         | RecordKind::HqSignature
+        | RecordKind::HqClaim
+        | RecordKind::HqUnit
         | RecordKind::HqAnswer
         | RecordKind::HqChain => hq::describe(crypto, kind, bytes),
     }
@@ -145,8 +147,8 @@ fn redact(payload: Object) -> Object {
         None => payload,
     };
     match payload.member("credential") {
-        Some(Json::Object(credential)) if credential.member("code").is_some() => {
-            let credential = credential.clone().with_text("code", "redacted");
+        Some(Json::Object(credential)) if credential.member("claimCode").is_some() => {
+            let credential = credential.clone().with_text("claimCode", "redacted");
             payload.with("credential", Json::Object(credential))
         }
         Some(_) | None => payload,

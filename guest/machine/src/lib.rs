@@ -14,6 +14,7 @@
 //! | CSRs and certificate chains | [`x509`] |
 //! | what is stored, and how it is guarded | [`record`] |
 //! | what randomness counts, and the generator | [`entropy`] |
+//! | what a unit has from its factory: the code on its label, its secret | [`factory`] |
 //! | what a box does next | [`device`] |
 //! | what HQ decides about a box | [`hq`] |
 //! | when to try again | [`backoff`] |
@@ -29,6 +30,7 @@ pub mod crypto;
 pub mod describe;
 pub mod device;
 pub mod entropy;
+pub mod factory;
 pub mod host;
 pub mod hq;
 mod map;

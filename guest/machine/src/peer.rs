@@ -91,6 +91,8 @@ pub enum CaOperation {
         replaces: Option<String>,
         /// For the quota ledger.
         price: Price,
+        /// Whether the device showed something that strangers cannot have, for the quota ledger.
+        proved: bool,
     },
     /// Reads the order's authorizations.
     Authorizations(OrderRef),

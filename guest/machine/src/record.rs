@@ -55,6 +55,10 @@ pub enum RecordKind {
     HqChain = 22,
     /// HQ: which CSR a signature's `r` was seen in.
     HqSignature = 23,
+    /// HQ: a claim code and the device it let in.
+    HqClaim = 24,
+    /// HQ: a unit of the factory and the device it is.
+    HqUnit = 25,
 }
 
 /// Why stored bytes do not read as a record.
@@ -237,7 +241,7 @@ pub fn kind_of(bytes: &[u8]) -> Option<RecordKind> {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Device,
         Self::DeviceCredential,
         Self::RetireOutbox,
@@ -250,6 +254,8 @@ impl RecordKind {
         Self::HqAnswer,
         Self::HqChain,
         Self::HqSignature,
+        Self::HqClaim,
+        Self::HqUnit,
     ];
 
     /// For people.
@@ -268,6 +274,8 @@ impl RecordKind {
             Self::HqAnswer => "HQ answer",
             Self::HqChain => "HQ chain",
             Self::HqSignature => "HQ signature",
+            Self::HqClaim => "HQ claim code",
+            Self::HqUnit => "HQ unit",
         }
     }
 }

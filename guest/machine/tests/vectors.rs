@@ -28,6 +28,7 @@ use otscert_machine::wire::message::{
     Poll, PollAnswer, Problem, Retire, RetireAnswer,
 };
 use otscert_machine::wire::trust::{Delegation, Expiry, Grant, TrustError};
+use otscert_machine::wire::voucher::Voucher;
 use otscert_machine::x509::{Chain, csr};
 use serde_json::{Value, json};
 
@@ -115,7 +116,7 @@ fn each_message_opens_and_is_written_again_as_it_was() {
     }
     typs.sort_unstable();
     typs.dedup();
-    assert_eq!(typs.len(), 14, "a vector for each typ: {typs:?}");
+    assert_eq!(typs.len(), 15, "a vector for each typ: {typs:?}");
 }
 
 #[test]
@@ -210,20 +211,25 @@ fn the_credential_vectors_hold_what_the_labels_and_factories_know() {
     let files = stored_messages();
     let cast = Cast::new();
     let enrol = Enrol::parse(&object(&files["enrol-unit-secret"]["payload"])).unwrap();
-    let message::Credential::UnitSecret { serial, epoch, mac } = enrol.credential else {
-        panic!("enrol-unit-secret shows no unit secret");
-    };
+    let unit = enrol.credential.unit.unwrap();
+    let proof = unit.proof.unwrap();
     let thumbprint = cast.identity().1.thumbprint(&CRYPTO);
     let nonce = enrol.hq_nonce.as_bytes();
     let parts: [&[u8]; 3] = [b"otscert enrol v1\0", thumbprint.bytes(), nonce];
-    assert_eq!(CRYPTO.hmac_sha256(cast.unit_secret().expose(), &parts), mac);
-    assert_eq!((serial.as_str(), epoch), ("SN-0001", 1));
+    let secret = cast.unit_secret();
+    let mac = CRYPTO.hmac_sha256(secret.secret.expose(), &parts);
+    assert_eq!((mac, secret.epoch), (proof.mac, proof.epoch));
+    assert_eq!((unit.serial.as_str(), proof.epoch), ("SN-0001", 1));
 
     let enrol = Enrol::parse(&object(&files["enrol-claim-code"]["payload"])).unwrap();
-    let message::Credential::ClaimCode(code) = enrol.credential else {
-        panic!("enrol-claim-code shows no code");
-    };
-    assert_eq!(code.expose(), cast::CLAIM_CODE);
+    let code = enrol.credential.claim_code.unwrap();
+    assert_eq!(code.printed(), cast::CLAIM_CODE);
+
+    let answer = ContactAnswer::parse(&object(&files["contact-answer-sealed"]["payload"])).unwrap();
+    let opened = secret
+        .open_seed(&CRYPTO, &answer.req, &answer.sealed_seed.unwrap())
+        .unwrap();
+    assert_eq!(opened.expose(), cast.sealed_seed().expose());
 }
 
 #[test]
@@ -274,8 +280,8 @@ fn rewrite(typ: Typ, payload: &Object) -> Object {
         Typ::Retire => Retire::parse(payload).unwrap().to_object(),
         Typ::RetireAnswer => RetireAnswer::parse(payload).unwrap().to_object(),
         Typ::Problem => Problem::parse(payload).unwrap().to_object(),
-        // These two are read and written as whole messages, not as payloads.
-        Typ::Delegation | Typ::Grant | Typ::Assessment => reopened(typ, payload),
+        // These are read and written as whole messages, not as payloads.
+        Typ::Delegation | Typ::Grant | Typ::Assessment | Typ::Voucher => reopened(typ, payload),
     }
 }
 
@@ -284,6 +290,7 @@ fn reopened(typ: Typ, payload: &Object) -> Object {
     let name = match typ {
         Typ::Delegation if payload.number("epoch").unwrap() == 1 => "delegation",
         Typ::Delegation => "delegation-next",
+        Typ::Voucher => "voucher",
         _ => "grant",
     };
     let object = message_object(&read(name));
@@ -296,6 +303,11 @@ fn reopened(typ: Typ, payload: &Object) -> Object {
                 cast.spare_root()
             };
             opened.sign(&CRYPTO, HQ_ID, &root.0)
+        }
+        Typ::Voucher => {
+            let (seed, public) = cast.factory();
+            let opened = Voucher::open(&CRYPTO, HQ_ID, &[public], &object.to_bytes()).unwrap();
+            opened.sign(&CRYPTO, HQ_ID, &seed)
         }
         _ => Grant::open(&CRYPTO, &cast.roots(), &object, 0)
             .unwrap()

@@ -84,6 +84,8 @@ pub struct NewOrder {
     pub replaces: Option<String>,
     /// Whether these names have been certified before, for the quota ledger.
     pub price: OrderPrice,
+    /// Whether the device showed something that strangers cannot have, for the quota ledger.
+    pub proved: bool,
 }
 
 /// What an order costs at a CA that limits (docs/ACME.md, "three prices").
@@ -307,6 +309,7 @@ mod tests {
                 profile: Some("tlsserver".into()),
                 replaces: Some("aYhb.AIdl".into()),
                 price: OrderPrice::Ari,
+                proved: true,
             }),
             CaOperation::Authorizations(order.clone()),
             CaOperation::ChallengeReady(ChallengeRef {

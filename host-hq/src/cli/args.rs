@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use otscert_hq_dns::DnsName;
 
-use crate::config::{LogFormat, Mode, Nameserver, Overrides, Policy};
+use crate::config::{Admission, LogFormat, Mode, Nameserver, Overrides};
 use crate::init::{InitAcme, InitCa, InitOptions, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Listen};
 
 /// HQ of a fleet of boxes: names them, gets their certificates, hands them out.
@@ -128,9 +128,10 @@ pub struct InitArgs {
     /// How names are used
     #[arg(long, value_enum, default_value = "address")]
     pub mode: Mode,
-    /// Who may have a name [default: open; closed with --ca letsencrypt]
-    #[arg(long, value_enum)]
-    pub admission: Option<Policy>,
+    /// Who may have a name: open, closed, or claim-code, factory-secret, voucher, approval joined by +; alternatives
+    /// with commas [default: open; closed with --ca letsencrypt]
+    #[arg(long, value_name = "POLICY", value_parser = parse_admission)]
+    pub admission: Option<Admission>,
     /// letsencrypt-staging, letsencrypt, private, or an ACME directory's URL
     #[arg(long, default_value = "letsencrypt-staging", value_name = "CA")]
     pub ca: String,
@@ -320,7 +321,7 @@ impl InitArgs {
             origins: self.origins.clone(),
             model: self.model.clone(),
             mode: self.mode,
-            admission: self.admission,
+            admission: self.admission.clone(),
             ca: self.ca(),
             hostmaster: self.hostmaster.clone(),
             listen: Listen {
@@ -375,6 +376,11 @@ fn parse_nameserver(text: &str) -> Result<Nameserver, String> {
         name,
         addresses: vec![address],
     })
+}
+
+fn parse_admission(text: &str) -> Result<Admission, String> {
+    let alternatives: Vec<&str> = text.split(',').map(str::trim).collect();
+    Admission::parse(&alternatives).map_err(|error| error.to_string())
 }
 
 fn parse_resolver(text: &str) -> Result<SocketAddr, String> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use otscert_hq_ca::CaConfig;
 
 use super::{CliError, Verdict};
-use crate::config::{Config, Finding, Mode, PeopleCertificate, Policy, Severity};
+use crate::config::{Config, Finding, Mode, PeopleCertificate, Severity};
 use crate::types::Timestamp;
 
 /// Prints the config as understood, then what was found about its files.
@@ -124,10 +124,7 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             Mode::Address => "address names",
             Mode::Word => "word names",
         };
-        let admission = match model.admission {
-            Policy::Open => "open to every box that asks",
-            Policy::Closed => "closed",
-        };
+        let admission = model.admission.words();
         let ca = model
             .ca
             .as_deref()
@@ -135,7 +132,7 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             .unwrap_or("none");
         writeln!(
             out,
-            "model            {}: {mode}, {admission}, CA {ca}",
+            "model            {}: {mode}, admission {admission}, CA {ca}",
             model.name
         )?;
     }

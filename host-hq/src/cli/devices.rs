@@ -235,6 +235,8 @@ async fn describe(config: &Config, records: &[RecordRow]) -> Result<Vec<Describe
         token_key: SecretKey::from_bytes([0; 32]),
         roots: config.keys.roots.clone(),
         models: serve::models(config),
+        batch_keys: Vec::new(),
+        voucher_keys: Vec::new(),
         cas: serve::rules(config),
         own_names: Vec::new(),
         oldest_grant_epoch: None,

@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use ipnet::IpNet;
 use otscert_hq_ca::CaConfig;
 use otscert_hq_dns::{DnsName, ZoneConfig};
+use otscert_machine::hq::admission::Proof;
 
-use super::raw::{RawCa, RawConfig, RawDns, RawKeys, RawLimits, RawModel, RawPeople};
+use super::raw::{
+    RawAdmission, RawBatch, RawCa, RawConfig, RawDns, RawKeys, RawLimits, RawModel, RawPeople,
+};
 use super::{
-    CertificateFiles, Config, DeviceEndpoint, Dns, KeyFiles, Limits, Log, Model, NamedCa,
-    Nameserver, Overrides, People, PeopleCertificate, Policy, SettingError, zone_problem,
+    Admission, CertificateFiles, Config, DeviceEndpoint, Dns, KeyFiles, Limits, Log, Model,
+    NamedCa, Nameserver, Overrides, People, PeopleCertificate, SettingError, zone_problem,
 };
 
 /// Checks the file's settings; tells all that is wrong.
@@ -22,6 +26,8 @@ pub(super) fn settings(
     let mut check = Check {
         folder,
         problems: Vec::new(),
+        has_batches: false,
+        has_voucher_keys: false,
     };
     let RawConfig {
         hq_id,
@@ -109,6 +115,8 @@ pub(super) fn settings(
 struct Check<'p> {
     folder: &'p Path,
     problems: Vec<SettingError>,
+    has_batches: bool,
+    has_voucher_keys: bool,
 }
 
 impl Check<'_> {
@@ -181,7 +189,37 @@ impl Check<'_> {
                 "has one key twice: the cold spare must be another key",
             );
         }
+        let mut voucher_keys = Vec::new();
+        for text in &raw.voucher_keys {
+            let mut key = [0; 32];
+            match Base64UrlUnpadded::decode(text, &mut key) {
+                Ok(decoded) if decoded.len() == 32 => voucher_keys.push(key),
+                Ok(_) | Err(_) => self.wrong(
+                    "keys.voucher_keys",
+                    format!(
+                        "has {text:?}, which is no Ed25519 public key (43 characters base64url)"
+                    ),
+                ),
+            }
+        }
+        let mut batches: Vec<(u32, PathBuf)> = Vec::new();
+        for RawBatch { epoch, key } in &raw.batch {
+            if batches.iter().any(|(known, _)| known == epoch) {
+                self.wrong("keys.batch", format!("has epoch {epoch} twice"));
+            }
+            batches.push((*epoch, self.path(key)));
+        }
+        if batches.len() > MAX_BATCHES {
+            self.wrong(
+                "keys.batch",
+                format!("stands more than {MAX_BATCHES} times"),
+            );
+        }
+        self.has_batches = !batches.is_empty();
+        self.has_voucher_keys = !raw.voucher_keys.is_empty();
         KeyFiles {
+            voucher_keys,
+            batches,
             signing_key: self.path(&raw.signing_key),
             delegation: self.path(&raw.delegation),
             token_key: self.path(&raw.token_key),
@@ -346,10 +384,14 @@ impl Check<'_> {
             name,
             mode,
             admission,
+            enrolments_from_prefix,
+            enrolments_of_model,
             ca,
             danger_open_public,
         } in raw
         {
+            let admission = self.admission(&name, admission);
+            let limits = otscert_machine::hq::config::Limits::default();
             if name.is_empty() || name.len() > MAX_MODEL_NAME || name.chars().any(char::is_control)
             {
                 self.wrong(
@@ -391,7 +433,7 @@ impl Check<'_> {
                     ),
                 );
             }
-            if let (Policy::Open, Some(used), Some(zone)) = (admission, used, zone)
+            if let (true, Some(used), Some(zone)) = (admission.is_open(), used, zone)
                 && !danger_open_public
                 && is_public(&used.config)
                 && !is_public_suffix(zone)
@@ -399,7 +441,7 @@ impl Check<'_> {
                 self.wrong(
                     "model.admission",
                     format!(
-                        "is \"open\" for {name:?} with the public CA {:?}, whose quota for {zone} any stranger could then \
+                        "lets anybody in for {name:?} with the public CA {:?}, whose quota for {zone} any stranger could then \
                          use up: put the zone on the Public Suffix List, or get the CA's limits raised and set \
                          `danger_open_public = true`",
                         used.name
@@ -410,10 +452,57 @@ impl Check<'_> {
                 name,
                 mode,
                 admission,
+                enrolments_from_prefix: enrolments_from_prefix.unwrap_or(limits.from_prefix),
+                enrolments_of_model: enrolments_of_model.unwrap_or(limits.of_model),
                 ca,
             });
         }
         models
+    }
+
+    fn admission(&mut self, model: &str, raw: RawAdmission) -> Admission {
+        let alternatives = match raw {
+            RawAdmission::One(text) => vec![text],
+            RawAdmission::Several(texts) => texts,
+        };
+        match Admission::parse(&alternatives) {
+            Ok(admission) => {
+                let needs = |proof| admission.asks_for(proof);
+                if needs(Proof::FactorySecret) && !self.has_batches {
+                    self.wrong(
+                        "model.admission",
+                        format!("of {model:?} asks for a factory secret, and there is no `[[keys.batch]]`: `otscert-hq factory batch` makes a key"),
+                    );
+                }
+                if needs(Proof::Voucher) && !self.has_voucher_keys {
+                    self.wrong(
+                        "model.admission",
+                        format!("of {model:?} asks for a voucher, and `keys.voucher_keys` names nobody who may sign one"),
+                    );
+                }
+                admission
+            }
+            Err(error) => {
+                self.wrong("model.admission", format!("of {model:?}: {error}"));
+                Admission::closed()
+            }
+        }
+    }
+
+    fn networks(&mut self, texts: &[String]) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for text in texts {
+            match text.parse::<IpNet>() {
+                Ok(network) => networks.push(network.trunc()),
+                Err(_) => self.wrong(
+                    "limits.trusted_networks",
+                    format!(
+                        "has {text:?}, which is no network: take 203.0.113.0/24 or 2001:db8::/48"
+                    ),
+                ),
+            }
+        }
+        networks
     }
 
     fn limits(&mut self, raw: RawLimits) -> Limits {
@@ -425,8 +514,10 @@ impl Check<'_> {
             requests_per_minute,
             requests_burst,
             ca_concurrency,
+            trusted_networks,
             max_store_bytes,
         } = raw;
+        let trusted_networks = self.networks(&trusted_networks);
         let mut within = |setting: &str, got: u64, low: u64, high: u64| {
             if !(low..=high).contains(&got) {
                 self.wrong(
@@ -467,6 +558,7 @@ impl Check<'_> {
             requests_per_minute,
             requests_burst,
             ca_concurrency,
+            trusted_networks,
             max_store_bytes,
         }
     }
@@ -535,6 +627,8 @@ const ROOTS: usize = 2;
 const MAX_OWN_NAMES: usize = 8;
 const MAX_LISTEN: usize = 16;
 const MAX_CAS: usize = 16;
+/// The machine's own limit.
+const MAX_BATCHES: usize = 256;
 const MAX_MODELS: usize = 256;
 const MAX_MODEL_NAME: usize = 64;
 const MIN_STORE_BYTES: u64 = 1024 * 1024;

@@ -12,8 +12,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use otscert_hq_ca::CaConfig;
 use otscert_hq_dns::{DnsName, ZoneConfigError};
+pub use otscert_machine::hq::admission::Admission;
 use serde::Deserialize;
 
 pub(crate) use files::judge_delegation;
@@ -72,6 +74,10 @@ pub struct KeyFiles {
     pub roots: Vec<[u8; 32]>,
     /// Grants of an epoch below this one are not believed; none: below the epoch of the delegation.
     pub oldest_grant_epoch: Option<u64>,
+    /// Ed25519 public keys whose vouchers are believed.
+    pub voucher_keys: Vec<[u8; 32]>,
+    /// Keys of the factory's batches, with their epochs.
+    pub batches: Vec<(u32, PathBuf)>,
 }
 
 /// The endpoint for people.
@@ -155,7 +161,11 @@ pub struct Model {
     /// How its names are used.
     pub mode: Mode,
     /// Who may have a name.
-    pub admission: Policy,
+    pub admission: Admission,
+    /// Boxes that prove nothing may enrol so often within an hour from one network.
+    pub enrolments_from_prefix: u32,
+    /// And so often from everywhere.
+    pub enrolments_of_model: u32,
     /// The CA to use, if not the first.
     pub ca: Option<String>,
 }
@@ -169,16 +179,6 @@ pub enum Mode {
     Address,
     /// `nifty-babbage.<zone>`, from the box's address reports.
     Word,
-}
-
-/// Who may have a name (DESIGN 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// Trust on first use.
-    Open,
-    /// Nobody, for now.
-    Closed,
 }
 
 /// How much HQ takes on.
@@ -198,6 +198,8 @@ pub struct Limits {
     pub requests_burst: u32,
     /// Operations under way at one CA.
     pub ca_concurrency: usize,
+    /// Networks whose boxes may come in any number, and count as proved: a warehouse.
+    pub trusted_networks: Vec<IpNet>,
     /// The database never grows beyond this.
     pub max_store_bytes: Option<u64>,
 }

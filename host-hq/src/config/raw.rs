@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use otscert_hq_ca::CaConfig;
 use serde::Deserialize;
 
-use super::{LogFormat, Mode, Policy};
+use super::{LogFormat, Mode};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +44,27 @@ pub(super) struct RawKeys {
     pub(super) master_key: PathBuf,
     pub(super) roots: Vec<String>,
     pub(super) oldest_grant_epoch: Option<u64>,
+    /// Whose vouchers are believed.
+    #[serde(default)]
+    pub(super) voucher_keys: Vec<String>,
+    /// Keys of the factory's batches.
+    #[serde(default)]
+    pub(super) batch: Vec<RawBatch>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBatch {
+    pub(super) epoch: u32,
+    pub(super) key: PathBuf,
+}
+
+/// One alternative or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "a text or a list of texts was expected")]
+pub(super) enum RawAdmission {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -107,7 +128,9 @@ pub(super) struct RawModel {
     pub(super) name: String,
     #[serde(default)]
     pub(super) mode: Mode,
-    pub(super) admission: Policy,
+    pub(super) admission: RawAdmission,
+    pub(super) enrolments_from_prefix: Option<u32>,
+    pub(super) enrolments_of_model: Option<u32>,
     pub(super) ca: Option<String>,
     #[serde(default)]
     pub(super) danger_open_public: bool,
@@ -123,6 +146,7 @@ pub(super) struct RawLimits {
     pub(super) requests_per_minute: u32,
     pub(super) requests_burst: u32,
     pub(super) ca_concurrency: usize,
+    pub(super) trusted_networks: Vec<String>,
     pub(super) max_store_bytes: Option<u64>,
 }
 
@@ -151,6 +175,7 @@ impl Default for RawLimits {
             requests_per_minute: 600,
             requests_burst: 300,
             ca_concurrency: 8,
+            trusted_networks: Vec::new(),
             max_store_bytes: None,
         }
     }

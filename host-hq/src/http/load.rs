@@ -19,17 +19,22 @@ pub struct LoadCounter {
 struct Slice {
     all: u32,
     by_source: BTreeMap<SourcePrefix, u32>,
+    by_model: BTreeMap<String, u32>,
 }
 
 impl LoadCounter {
-    /// An enrolment was accepted. A repeat of one counts again, and a network beyond the bound counts in all only:
-    /// the numbers are approximate.
-    pub fn enrolled(&self, source: SourcePrefix, now: Timestamp) {
+    /// A device of that model enrolled. A network or model beyond the bound counts in all only: the numbers are
+    /// approximate.
+    pub fn enrolled(&self, source: SourcePrefix, model: &str, now: Timestamp) {
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         let slice = slices.entry(slice_of(now)).or_default();
         slice.all = slice.all.saturating_add(1);
         if slice.by_source.len() < MAX_SOURCES || slice.by_source.contains_key(&source) {
             let count = slice.by_source.entry(source).or_default();
+            *count = count.saturating_add(1);
+        }
+        if slice.by_model.len() < MAX_MODELS || slice.by_model.contains_key(model) {
+            let count = slice.by_model.entry(model.to_owned()).or_default();
             *count = count.saturating_add(1);
         }
         let oldest = slice_of(now).saturating_sub(SLICES - 1);
@@ -51,11 +56,23 @@ impl LoadCounter {
             queued: self.queued.load(Ordering::Relaxed),
             ..Load::default()
         };
+        let mut by_model: BTreeMap<&str, u32> = BTreeMap::new();
         for (_, slice) in slices.range(oldest..) {
+            for (model, count) in &slice.by_model {
+                let sum = by_model.entry(model).or_default();
+                *sum = sum.saturating_add(*count);
+            }
             load.enrolled_in_all = load.enrolled_in_all.saturating_add(slice.all);
             let from_source = slice.by_source.get(&source).copied().unwrap_or(0);
             load.enrolled_from_prefix = load.enrolled_from_prefix.saturating_add(from_source);
         }
+        let mut by_model: Vec<_> = by_model.into_iter().collect();
+        by_model.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        by_model.truncate(MAX_MODELS);
+        load.enrolled_by_model = by_model
+            .into_iter()
+            .map(|(model, count)| (model.to_owned(), count))
+            .collect();
         load
     }
 }
@@ -69,6 +86,8 @@ const SLICE_MS: u64 = 5 * 60 * 1000;
 const SLICES: u64 = 12;
 /// Networks counted by themselves in one slice.
 const MAX_SOURCES: usize = 10_000;
+/// Models counted by themselves (wit/registrar.wit).
+const MAX_MODELS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -80,20 +99,24 @@ mod tests {
         let at = |minutes: u64| Timestamp::from_millis((1_000_000 + minutes) * 60_000);
         let source = |text: &str| SourcePrefix::of(text.parse().unwrap());
         let (one, other) = (source("192.0.2.1"), source("198.51.100.1"));
-        counter.enrolled(one, at(0));
-        counter.enrolled(one, at(30));
-        counter.enrolled(other, at(30));
+        counter.enrolled(one, "router", at(0));
+        counter.enrolled(one, "router", at(30));
+        counter.enrolled(other, "camera", at(30));
         counter.set_queued(4);
         let load = Load {
             enrolled_from_prefix: 2,
             enrolled_in_all: 3,
+            enrolled_by_model: vec![("router".into(), 2), ("camera".into(), 1)],
             queued: 4,
+            trusted: false,
         };
         assert_eq!(counter.load(one, at(31)), load);
         let load = Load {
             enrolled_from_prefix: 1,
             enrolled_in_all: 2,
+            enrolled_by_model: vec![("camera".into(), 1), ("router".into(), 1)],
             queued: 4,
+            trusted: false,
         };
         assert_eq!(counter.load(one, at(70)), load);
         assert_eq!(
@@ -103,7 +126,7 @@ mod tests {
                 ..Load::default()
             }
         );
-        counter.enrolled(one, at(200));
+        counter.enrolled(one, "router", at(200));
         assert_eq!(
             counter.slices.lock().unwrap().len(),
             1,

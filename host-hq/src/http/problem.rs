@@ -61,6 +61,7 @@ pub fn reply(reply: Reply) -> Response {
         problem: _,
         body,
         retry_after_s,
+        enrolled: _,
     } = reply;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status(outcome);
@@ -256,6 +257,7 @@ mod tests {
                 problem: String::new(),
                 body: vec![1],
                 retry_after_s: Some(7),
+                enrolled: None,
             });
             assert_eq!(response.status().as_u16(), expected);
             assert_eq!(response.headers()[CONTENT_TYPE], JOSE);

@@ -9,7 +9,7 @@ use otscert_hq_dns::DnsName;
 
 use super::ceremony::Ceremony;
 use super::{CONFIG, InitAcme, InitCa, InitOptions};
-use crate::config::{Mode, Policy};
+use crate::config::{Admission, Mode};
 
 /// A file: its path in the folder, its content, whether it is secret.
 pub(super) type NewFile = (&'static str, Vec<u8>, bool);
@@ -191,10 +191,10 @@ level = "info"
             Mode::Address => "address",
             Mode::Word => "word",
         }),
-        admission = quoted(match admission(options) {
-            Policy::Open => "open",
-            Policy::Closed => "closed",
-        }),
+        admission = match admission(options).alternatives().as_slice() {
+            [only] => quoted(only),
+            several => list(several),
+        },
         open_public = switch(options.danger_open_public, "danger_open_public"),
     )
 }
@@ -219,11 +219,14 @@ pub(super) fn origins(options: &InitOptions) -> Vec<String> {
 }
 
 /// What the operator said, or what suits the CA: a public one is not opened to strangers by default.
-pub(super) fn admission(options: &InitOptions) -> Policy {
-    options.admission.unwrap_or(match &options.ca {
-        InitCa::Acme(acme) if acme.name == LETS_ENCRYPT.0 => Policy::Closed,
-        InitCa::Acme(_) | InitCa::Private => Policy::Open,
-    })
+pub(super) fn admission(options: &InitOptions) -> Admission {
+    options
+        .admission
+        .clone()
+        .unwrap_or_else(|| match &options.ca {
+            InitCa::Acme(acme) if acme.name == LETS_ENCRYPT.0 => Admission::closed(),
+            InitCa::Acme(_) | InitCa::Private => Admission::open(),
+        })
 }
 
 fn ca(options: &InitOptions) -> String {

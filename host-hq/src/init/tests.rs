@@ -132,7 +132,7 @@ fn options_that_make_no_sense_leave_nothing_behind() {
     let error = chain(&init(&same_site, NOW).unwrap_err());
     assert!(error.contains("same site"), "{error}");
     let mut public = options(&folder);
-    public.admission = Some(Policy::Open);
+    public.admission = Some(Admission::open());
     if let InitCa::Acme(acme) = &mut public.ca {
         (acme.name, acme.directory) = (LETS_ENCRYPT.0.to_owned(), LETS_ENCRYPT.1.to_owned());
     }

@@ -53,6 +53,10 @@ pub struct RegistrarConfig {
     pub roots: Vec<[u8; 32]>,
     /// The models this HQ serves; `*` as the name is the fallback.
     pub models: Vec<Model>,
+    /// Keys of the factory's batches, with their epochs.
+    pub batch_keys: Vec<(u32, SecretKey)>,
+    /// Ed25519 public keys whose vouchers are believed.
+    pub voucher_keys: Vec<[u8; 32]>,
     /// CAs in the order of preference.
     pub cas: Vec<CaRule>,
     /// Names for HQ's own public certificate; empty: none.
@@ -70,8 +74,12 @@ pub struct Model {
     pub name: String,
     /// How its names are used.
     pub mode: NameMode,
-    /// Who may have a name.
-    pub admission: Admission,
+    /// Who may have a name: alternatives, in the contract's words.
+    pub admission: Vec<String>,
+    /// Boxes that prove nothing may enrol so often within an hour from one network.
+    pub enrolments_from_prefix: u32,
+    /// And so often from everywhere.
+    pub enrolments_of_model: u32,
     /// Name of the CA to use, if not the first.
     pub ca: Option<String>,
 }
@@ -83,15 +91,6 @@ pub enum NameMode {
     Address,
     /// Two words.
     Word,
-}
-
-/// Who may have a name (DESIGN 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// Trust on first use.
-    Open,
-    /// Nobody, for now.
-    Closed,
 }
 
 /// A CA as the rules need it.
@@ -106,7 +105,7 @@ pub struct CaRule {
 }
 
 impl RegistrarConfig {
-    /// For the guest. Whoever calls it wipes the two keys after use ([`wipe`]).
+    /// For the guest. Whoever calls it wipes the secret keys after use ([`wipe`]).
     pub(super) fn to_guest(&self) -> wit::Config {
         wit::Config {
             hq_id: self.hq_id.clone(),
@@ -124,13 +123,21 @@ impl RegistrarConfig {
                         NameMode::Address => wit::NameMode::Address,
                         NameMode::Word => wit::NameMode::Word,
                     },
-                    admission: match model.admission {
-                        Admission::Open => wit::Admission::Open,
-                        Admission::Closed => wit::Admission::Closed,
-                    },
+                    admission: model.admission.clone(),
+                    enrolments_from_prefix: model.enrolments_from_prefix,
+                    enrolments_of_model: model.enrolments_of_model,
                     ca: model.ca.clone(),
                 })
                 .collect(),
+            batch_keys: self
+                .batch_keys
+                .iter()
+                .map(|(epoch, key)| wit::BatchKey {
+                    epoch: *epoch,
+                    key: key.expose().to_vec(),
+                })
+                .collect(),
+            voucher_keys: self.voucher_keys.iter().map(|key| key.to_vec()).collect(),
             cas: self
                 .cas
                 .iter()
@@ -147,10 +154,13 @@ impl RegistrarConfig {
     }
 }
 
-/// Wipes the keys of a config that the guest has had.
+/// Wipes the secret keys of a config that the guest has had.
 pub(super) fn wipe(config: &mut wit::Config) {
     config.signing_seed.zeroize();
     config.token_key.zeroize();
+    for batch in &mut config.batch_keys {
+        batch.key.zeroize();
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod wasm;
 mod worker;
 
 pub use call::{Call, CallEffects, CallLimit, Change, ReadError, Records, Submission};
-pub use config::{Admission, CaRule, Model, NameMode, RegistrarConfig, SecretKey};
+pub use config::{CaRule, Model, NameMode, RegistrarConfig, SecretKey};
 pub use guest::{Guest, GuestError, GuestFactory, Refusal};
 pub use pool::{CallError, MAX_ATTEMPTS, PoolOptions, PoolTotals, Registrar, StartError};
 pub use wasm::{WasmFactory, WasmGuest};

@@ -9,12 +9,10 @@ use otscert_hq_ca::CaConfig;
 
 use super::ServeError;
 use crate::config::{
-    self, CheckedDelegation, Config, KeyError, Mode, Policy, Seed, Severity, judge_delegation,
+    self, CheckedDelegation, Config, KeyError, Mode, Seed, Severity, judge_delegation,
 };
 use crate::host::entropy::EntropySource;
-use crate::registrar::{
-    Admission, CaRule, Model, NameMode, RegistrarConfig, SecretKey, WasmFactory,
-};
+use crate::registrar::{CaRule, Model, NameMode, RegistrarConfig, SecretKey, WasmFactory};
 use crate::types::Timestamp;
 
 /// The registrar's config, with its keys.
@@ -28,6 +26,15 @@ pub(super) fn registrar_config(
 ) -> Result<RegistrarConfig, KeyError> {
     let signing = Seed::read("keys.signing_key", &config.keys.signing_key)?;
     let token = Seed::read("keys.token_key", &config.keys.token_key)?;
+    let batch_keys = config
+        .keys
+        .batches
+        .iter()
+        .map(|(epoch, path)| {
+            let key = Seed::read("keys.batch", path)?;
+            Ok((*epoch, SecretKey::from_bytes(*key.expose())))
+        })
+        .collect::<Result<_, KeyError>>()?;
     let roots = &config.keys.roots;
     let delegation =
         CheckedDelegation::read(&config.keys.delegation, &config.hq_id, &signing, roots)?;
@@ -46,6 +53,8 @@ pub(super) fn registrar_config(
         token_key: SecretKey::from_bytes(*token.expose()),
         roots: roots.clone(),
         models: models(config),
+        batch_keys,
+        voucher_keys: config.keys.voucher_keys.clone(),
         cas: rules(config),
         own_names: config.own_names(),
         oldest_grant_epoch: config.keys.oldest_grant_epoch,
@@ -61,10 +70,9 @@ pub(crate) fn models(config: &Config) -> Vec<Model> {
             Mode::Address => NameMode::Address,
             Mode::Word => NameMode::Word,
         },
-        admission: match model.admission {
-            Policy::Open => Admission::Open,
-            Policy::Closed => Admission::Closed,
-        },
+        admission: model.admission.alternatives(),
+        enrolments_from_prefix: model.enrolments_from_prefix,
+        enrolments_of_model: model.enrolments_of_model,
         ca: model.ca.clone(),
     };
     config.models.iter().map(model).collect()

@@ -107,6 +107,7 @@ impl Shared {
         let device = device::router(DeviceApi {
             answers: Arc::clone(&self.hq) as _,
             limiter: Arc::clone(&limiter),
+            trusted: limits.trusted_networks.clone().into(),
             load: Arc::clone(&load),
             clock: Arc::clone(&self.clock),
             metrics: metrics.clone(),

@@ -13,6 +13,8 @@ pub struct Charge {
     pub ca: String,
     /// What it costs.
     pub price: OrderPrice,
+    /// Whether the device proved something.
+    pub proved: bool,
     /// Its names, sorted, separated by spaces.
     pub name_set: String,
 }
@@ -26,6 +28,10 @@ pub struct QuotaQuestion<'a> {
     pub prices: &'a [OrderPrice],
     /// Only orders for these names.
     pub name_set: Option<&'a str>,
+    /// Only orders of devices that proved nothing.
+    pub unproved_only: bool,
+    /// Of those who wait, only devices that proved something stand in front.
+    pub ahead_of_proved: bool,
     /// Only orders after this moment.
     pub since: Timestamp,
     /// No more than so many are looked at.
@@ -45,13 +51,14 @@ impl Tx<'_> {
         sqlx::query_scalar::<_, i64>(
             "SELECT at_ms FROM quota_charge WHERE ca = ?1 AND at_ms > ?2 \
              AND price IN (SELECT value FROM json_each(?3)) AND (?4 IS NULL OR name_set = ?4) \
-             ORDER BY at_ms DESC LIMIT ?5",
+             AND (NOT ?6 OR NOT proved) ORDER BY at_ms DESC LIMIT ?5",
         )
         .bind(question.ca.to_owned())
         .bind(to_sql(question.since.as_millis()))
         .bind(prices_to_sql(question.prices))
         .bind(question.name_set.map(str::to_owned))
         .bind(question.limit)
+        .bind(question.unproved_only)
         .fetch_all(&mut *self.connection)
         .await
         .map(|times| {
@@ -76,12 +83,14 @@ impl Tx<'_> {
     ) -> Result<u32, StoreError> {
         sqlx::query_scalar::<_, i64>(
             "SELECT COUNT(*) FROM quota_deferral WHERE ca = ?1 AND subject <> ?2 AND not_before_ms > ?3 \
-             AND price IN (SELECT value FROM json_each(?4))",
+             AND price IN (SELECT value FROM json_each(?4)) AND (NOT ?5 OR NOT proved) AND (NOT ?6 OR proved)",
         )
         .bind(question.ca.to_owned())
         .bind(subject.as_str())
         .bind(to_sql(now.as_millis()))
         .bind(prices_to_sql(question.prices))
+        .bind(question.unproved_only)
+        .bind(question.ahead_of_proved)
         .fetch_one(&mut *self.connection)
         .await
         .map(|ahead| u32::try_from(ahead).unwrap_or(u32::MAX))
@@ -101,12 +110,13 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let failed = |source| StoreError::from_sqlx("charge", source);
         sqlx::query(
-            "INSERT INTO quota_charge (ca, price, name_set, at_ms) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO quota_charge (ca, price, name_set, at_ms, proved) VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .bind(&charge.ca)
         .bind(price_as_sql(charge.price))
         .bind(&charge.name_set)
         .bind(to_sql(now.as_millis()))
+        .bind(charge.proved)
         .execute(&mut *self.connection)
         .await
         .map_err(failed)?;
@@ -131,13 +141,15 @@ impl Tx<'_> {
         until: Timestamp,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO quota_deferral (ca, subject, price, not_before_ms) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (ca, subject) DO UPDATE SET price = excluded.price, not_before_ms = excluded.not_before_ms",
+            "INSERT INTO quota_deferral (ca, subject, price, not_before_ms, proved) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (ca, subject) DO UPDATE SET price = excluded.price, \
+             not_before_ms = excluded.not_before_ms, proved = excluded.proved",
         )
         .bind(&charge.ca)
         .bind(subject.as_str())
         .bind(price_as_sql(charge.price))
         .bind(to_sql(until.as_millis()))
+        .bind(charge.proved)
         .execute(&mut *self.connection)
         .await
         .map(drop)

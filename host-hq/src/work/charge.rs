@@ -21,10 +21,12 @@ pub(super) async fn charge(
     let charge = Charge {
         ca: order.ca.clone(),
         price: order.price,
+        proved: order.proved,
         name_set: name_set(order),
     };
     let mut latest: Option<Deferral> = None;
-    for limit in limits.iter().filter(|limit| limit.applies_to(order.price)) {
+    let mine = |limit: &&QuotaLimit| limit.applies_to(order.price, order.proved);
+    for limit in limits.iter().filter(mine) {
         let question = QuotaQuestion {
             ca: &order.ca,
             prices: &limit.prices,
@@ -32,6 +34,9 @@ pub(super) async fn charge(
                 QuotaScope::Account => None,
                 QuotaScope::NameSet => Some(&charge.name_set),
             },
+            unproved_only: limit.unproved_only,
+            // Nobody who proved something stands behind those who did not.
+            ahead_of_proved: order.proved,
             since: now.minus_millis(limit.window_ms),
             limit: limit.max,
         };

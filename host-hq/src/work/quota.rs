@@ -17,6 +17,8 @@ pub struct QuotaLimit {
     pub prices: Vec<OrderPrice>,
     /// What the limit counts over.
     pub scope: QuotaScope,
+    /// Only orders of devices that proved nothing count, and are held back.
+    pub unproved_only: bool,
     /// So many orders.
     pub max: u32,
     /// In any window of so many milliseconds.
@@ -51,32 +53,48 @@ impl QuotaLimit {
     #[must_use]
     pub fn lets_encrypt() -> Vec<Self> {
         let limited = vec![OrderPrice::Renewal, OrderPrice::First];
+        let first = Self {
+            prices: vec![OrderPrice::First],
+            scope: QuotaScope::Account,
+            unproved_only: false,
+            max: 50,
+            window_ms: WEEK_MS,
+        };
         vec![
-            Self {
-                prices: vec![OrderPrice::First],
-                scope: QuotaScope::Account,
-                max: 50,
-                window_ms: WEEK_MS,
-            },
+            first.for_unproved(),
+            first,
             Self {
                 prices: limited.clone(),
                 scope: QuotaScope::NameSet,
+                unproved_only: false,
                 max: 5,
                 window_ms: WEEK_MS,
             },
             Self {
                 prices: limited,
                 scope: QuotaScope::Account,
+                unproved_only: false,
                 max: 300,
                 window_ms: 3 * HOUR_MS,
             },
         ]
     }
 
+    /// The share of a limit that all devices have together that proved nothing: a fifth. Whoever floods HQ with
+    /// strangers takes no more.
+    #[must_use]
+    pub fn for_unproved(&self) -> Self {
+        Self {
+            unproved_only: true,
+            max: (self.max / UNPROVED_PART).max(1),
+            ..self.clone()
+        }
+    }
+
     /// Whether the limit is for orders of this price.
     #[must_use]
-    pub fn applies_to(&self, price: OrderPrice) -> bool {
-        self.prices.contains(&price)
+    pub fn applies_to(&self, price: OrderPrice, proved: bool) -> bool {
+        self.prices.contains(&price) && !(self.unproved_only && proved)
     }
 
     /// Decides by the times at which the last [`QuotaLimit::max`] orders went out, the newest first, and how many
@@ -113,10 +131,14 @@ impl QuotaLimit {
             QuotaScope::Account => "orders",
             QuotaScope::NameSet => "orders for the same names",
         };
+        let whose = match self.unproved_only {
+            true => " of boxes that prove nothing",
+            false => "",
+        };
         Verdict::NotBefore {
             at,
             reason: format!(
-                "CA {ca} takes {} {what} in {}: {ahead} wait in front",
+                "CA {ca} takes {} {what}{whose} in {}: {ahead} wait in front",
                 self.max,
                 duration(self.window_ms)
             ),
@@ -145,6 +167,8 @@ fn duration(ms: u64) -> String {
     }
 }
 
+/// Those who prove nothing share one part in so many.
+const UNPROVED_PART: u32 = 5;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const WEEK_MS: u64 = 7 * 24 * HOUR_MS;
 
@@ -160,6 +184,7 @@ mod tests {
         QuotaLimit {
             prices: vec![OrderPrice::First],
             scope: QuotaScope::Account,
+            unproved_only: false,
             max,
             window_ms: 1_000,
         }
@@ -201,10 +226,29 @@ mod tests {
     fn the_reason_names_the_ca_and_the_limit() {
         let limits = QuotaLimit::lets_encrypt();
         let taken = vec![at(1_000); 50];
-        let Verdict::NotBefore { reason, .. } = limits[0].decide("le", &taken, 3, at(2_000)) else {
+        let Verdict::NotBefore { reason, .. } = limits[1].decide("le", &taken, 3, at(2_000)) else {
             panic!("the window is full")
         };
         assert_eq!(reason, "CA le takes 50 orders in a week: 3 wait in front");
+    }
+
+    #[test]
+    fn those_who_prove_nothing_share_a_fifth() {
+        let limits = QuotaLimit::lets_encrypt();
+        let of = |proved| {
+            let mut of = limits.iter();
+            of.find(|it| it.applies_to(OrderPrice::First, proved))
+        };
+        assert_eq!(of(false).map(|it| it.max), Some(10));
+        assert_eq!(of(true).map(|it| it.max), Some(50));
+        let taken = vec![at(1_000); 10];
+        let Verdict::NotBefore { reason, .. } = limits[0].decide("le", &taken, 3, at(2_000)) else {
+            panic!("their share is used up")
+        };
+        assert_eq!(
+            reason,
+            "CA le takes 10 orders of boxes that prove nothing in a week: 3 wait in front"
+        );
     }
 
     #[test]
@@ -212,7 +256,7 @@ mod tests {
         assert!(
             QuotaLimit::lets_encrypt()
                 .iter()
-                .all(|limit| !limit.applies_to(OrderPrice::Ari))
+                .all(|limit| !limit.applies_to(OrderPrice::Ari, false))
         );
     }
 
@@ -224,6 +268,7 @@ mod tests {
             profile: None,
             replaces: None,
             price: OrderPrice::First,
+            proved: false,
         };
         assert_eq!(
             name_set(&order(&["b.test", "*.A.test"])),

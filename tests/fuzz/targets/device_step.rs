@@ -223,7 +223,7 @@ fn config() -> Config {
         firmware: ShortText::parse("firmware", "f").expect("short"),
         build_time: Timestamp::from_millis(1_795_000_000_000),
         personal: b"unit".to_vec(),
-        credential: Credential::Open,
+        credential: Credential::default(),
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,

@@ -10,7 +10,7 @@ use otscert_machine::device::config::Credential;
 use otscert_machine::device::drive::Input as DeviceInput;
 use otscert_machine::device::{self, Device};
 use otscert_machine::hq;
-use otscert_machine::hq::config::{Admission, Ca, Config, RawConfig, RawModel};
+use otscert_machine::hq::config::{Ca, Config, Limits, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Input};
 use otscert_machine::hq::event::Load;
 use otscert_machine::peer::{
@@ -63,9 +63,12 @@ impl System {
             models: vec![RawModel {
                 name: "*".into(),
                 mode: [NameMode::Address, NameMode::Word][usize::from(mode) % 2],
-                admission: Admission::Open,
+                admission: vec!["open".into()],
+                limits: Limits::default(),
                 ca: None,
             }],
+            batch_keys: vec![(1, vec![4; 32])],
+            voucher_keys: Vec::new(),
             cas: vec![Ca {
                 name: "ca".into(),
                 profile: None,
@@ -85,7 +88,7 @@ impl System {
             firmware: ShortText::parse("firmware", "f").expect("short"),
             build_time: Timestamp::from_millis(NOW),
             personal: b"unit".to_vec(),
-            credential: Credential::Open,
+            credential: Credential::default(),
             hq_trusted: false,
             assessments: Vec::new(),
             durable_storage: true,
@@ -189,11 +192,7 @@ impl System {
     }
 
     fn ask(&mut self, endpoint: Endpoint, body: Vec<u8>) -> Option<Vec<u8>> {
-        let load = Load {
-            enrolled_from_prefix: 0,
-            enrolled_in_all: 0,
-            queued: 0,
-        };
+        let load = Load::default();
         let prefix = "192.0.2.0/24".into();
         self.hq_input(Input::Request {
             endpoint,

@@ -14,14 +14,15 @@ use super::state::{
     AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
 };
 use crate::backoff::{self, Policy};
-use crate::crypto::SecretBytes;
 use crate::entropy::{Entropy, SourceState};
 use crate::peer::{Endpoint, Failure};
 use crate::time::{Moment, Span};
 use crate::types::{Digest, Ed25519Public, ExchangeId, Nonce, ShortText, Thumbprint};
 use crate::wire::json::Object;
 use crate::wire::jws::{self, Header, Signer, Typ};
-use crate::wire::message::{self, Contact, EnrolAnswer, EntropyReport, Problem};
+use crate::wire::message::{
+    self, Contact, ContactAnswer, EnrolAnswer, EntropyReport, Problem, UnitClaim, UnitProof,
+};
 use crate::wire::problem::ProblemKind;
 
 /// Where an event led, before it becomes a `Step`.
@@ -54,12 +55,21 @@ impl Loading {
             .iter()
             .map(|retirement| retirement.pending.exchange.number());
         let exchanges = said.fold(exchanges, u64::max);
+        let claim_code = records
+            .device
+            .as_ref()
+            .and_then(|record| record.claim_code.clone());
+        let mut entropy = self.entropy;
+        if let Some(code) = &claim_code {
+            entropy.label(config.crypto, code);
+        }
         let unit = Box::new(Unit {
-            entropy: self.entropy,
+            entropy,
             clock: Clock::new(floor.max(config.build_time), epoch),
             boot_count: boot_count.saturating_add(1),
             exchanges,
             versions: counted.max(stored),
+            claim_code,
             addresses: Vec::new(),
             link: Link::default(),
             outbox: Outbox {
@@ -93,13 +103,26 @@ impl Loading {
 }
 
 impl AwaitingContact {
-    /// A fresh box, or one after a reset.
-    pub(super) fn fresh(unit: Box<Unit>, now: Moment) -> Outcome {
+    /// A fresh box, or one after a reset. Whoever has it next reads the label himself.
+    pub(super) fn fresh(mut unit: Box<Unit>, now: Moment) -> Outcome {
+        unit.claim_code = None;
         Self {
             unit,
             pending: None,
         }
         .begin(now)
+    }
+
+    /// Stores what it has learnt, and goes on as it was.
+    pub(super) fn go_on(self, now: Moment) -> Outcome {
+        match self.unit.link.in_flight {
+            true => {
+                let record = self.unit.record(Phase::Fresh(self.pending.clone()));
+                let effects = alloc::vec![Effect::Persist(record)];
+                (State::AwaitingContact(self), effects, Verdict::Taken)
+            }
+            false => self.begin(now),
+        }
     }
 
     fn begin(mut self, now: Moment) -> Outcome {
@@ -133,9 +156,7 @@ impl AwaitingContact {
                     .clock
                     .hear(reply.time, reply.epoch, config.build_time, asked, now);
                 self.unit.link.contacted(now);
-                self.unit
-                    .entropy
-                    .hq_seed(config.crypto, answer.seed.expose());
+                hear_seeds(config, &mut self.unit, self.pending.as_ref(), &answer);
                 AwaitingEntropy {
                     unit: self.unit,
                     hq_nonce: answer.hq_nonce,
@@ -183,6 +204,14 @@ impl AwaitingContact {
 }
 
 impl AwaitingEntropy {
+    /// Somebody typed the code on the label: stored before it is used.
+    pub(super) fn typed(self, config: &Config, now: Moment) -> Outcome {
+        let record = self.unit.record(Phase::Fresh(None));
+        let (state, mut effects, verdict) = self.go_on(config, now);
+        effects.insert(0, Effect::Persist(record));
+        (state, effects, verdict)
+    }
+
     /// Makes the identity key as soon as the generator is ready, and never before.
     pub(super) fn go_on(mut self, config: &Config, now: Moment) -> Outcome {
         let Some(generator) = self.unit.entropy.ready(config.crypto, config.hq_trusted) else {
@@ -202,6 +231,14 @@ impl AwaitingEntropy {
 }
 
 impl Enrolling {
+    /// Asks again from the beginning, with what the box has to show now. An answer to the request
+    /// before comes too late.
+    pub(super) fn anew(mut self, config: &Config, now: Moment) -> Outcome {
+        self.pending = None;
+        self.unit.link = Link::default();
+        self.begin(config, now)
+    }
+
     fn begin(mut self, config: &Config, now: Moment) -> Outcome {
         let mut effects = Vec::new();
         if self.pending.is_none() && self.unit.link.is_due(now.monotonic) {
@@ -224,9 +261,7 @@ impl Enrolling {
         match reply.body {
             ReplyBody::Contact(answer) => {
                 self.unit.link.contacted(now);
-                self.unit
-                    .entropy
-                    .hq_seed(config.crypto, answer.seed.expose());
+                hear_seeds(config, &mut self.unit, self.pending.as_ref(), &answer);
                 self.pending = enrol(
                     config,
                     &mut self.unit,
@@ -303,6 +338,7 @@ pub(super) fn contact(config: &Config, unit: &mut Unit, noise: &[u8]) -> Pending
         model: config.model.clone(),
         firmware: config.firmware.clone(),
         boot_count: unit.boot_count,
+        unit: config.credential.name(),
     }
     .to_bytes();
     pending(config, Endpoint::Contact, exchange, body)
@@ -329,7 +365,8 @@ pub(super) fn enrol(
     let thumbprint = identity.public.thumbprint(config.crypto);
     let payload = message::Enrol {
         nonce,
-        credential: credential(config, &thumbprint, &hq_nonce),
+        credential: credential(config, unit, &thumbprint, &hq_nonce),
+        boot_count: Some(unit.boot_count),
         hq_nonce,
         model: config.model.clone(),
         firmware: config.firmware.clone(),
@@ -478,29 +515,46 @@ fn report(entropy: &Entropy) -> EntropyReport {
     }
 }
 
-fn credential(config: &Config, thumbprint: &Thumbprint, hq_nonce: &str) -> message::Credential {
-    match &config.credential {
-        Credential::Open => message::Credential::Open,
-        Credential::ClaimCode(code) => {
-            message::Credential::ClaimCode(SecretBytes::new(code.expose().to_vec()))
-        }
-        Credential::UnitSecret {
-            serial,
-            epoch,
-            secret,
-        } => {
-            let parts: [&[u8]; 3] = [
-                b"otscert enrol v1\0",
-                thumbprint.bytes(),
-                hq_nonce.as_bytes(),
-            ];
-            let mac = config.crypto.hmac_sha256(secret.expose(), &parts);
-            let epoch = u64::from(*epoch);
-            message::Credential::UnitSecret {
-                serial: serial.clone(),
-                epoch,
-                mac,
-            }
-        }
+/// What the unit has to show for itself.
+fn credential(
+    config: &Config,
+    unit: &Unit,
+    thumbprint: &Thumbprint,
+    hq_nonce: &str,
+) -> message::Credential {
+    let Credential {
+        claim_code,
+        serial,
+        secret,
+    } = &config.credential;
+    let proof = secret.as_ref().map(|secret| UnitProof {
+        epoch: secret.epoch,
+        mac: secret.proof(config.crypto, thumbprint, hq_nonce),
+    });
+    let serial = serial.clone();
+    message::Credential {
+        // What a person typed is newer than what the image says.
+        claim_code: unit.claim_code.as_ref().or(claim_code.as_ref()).cloned(),
+        unit: serial.map(|serial| UnitClaim { serial, proof }),
+    }
+}
+
+/// Mixes what HQ gave for the pool. The sealed seed is worth what its secret is worth, and that was
+/// credited when the secret was mixed in; so it counts as the other does.
+pub(super) fn hear_seeds(
+    config: &Config,
+    unit: &mut Unit,
+    pending: Option<&Pending>,
+    answer: &ContactAnswer,
+) {
+    let entropy = &mut unit.entropy;
+    entropy.hq_seed(config.crypto, answer.seed.expose());
+    let secret = config.credential.secret.as_ref();
+    let (Some(sealed), Some(secret), Some(pending)) = (&answer.sealed_seed, secret, pending) else {
+        return;
+    };
+    match secret.open_seed(config.crypto, &pending.digest, sealed) {
+        Some(seed) => entropy.hq_seed(config.crypto, seed.expose()),
+        None => entropy.could_not_open(config.crypto, &sealed.sealed),
     }
 }

@@ -4,10 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::crypto::{Crypto, SecretBytes};
+use crate::crypto::Crypto;
 use crate::entropy::{Assessment, Entropy};
+use crate::factory::{ClaimCode, UnitSecret};
 use crate::time::Timestamp;
 use crate::types::ShortText;
+use crate::wire::message::UnitName;
 use crate::wire::trust::Roots;
 
 /// The config of one device.
@@ -36,22 +38,24 @@ pub struct Config {
     pub durable_storage: bool,
 }
 
-/// How HQ may know a unit.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// Nothing.
-    Open,
+/// What a unit has from its factory, by which HQ may know it.
+#[derive(Clone, Debug, Default)]
+pub struct Credential {
     /// The code on the label.
-    ClaimCode(SecretBytes),
-    /// A secret written at the factory.
-    UnitSecret {
-        /// The unit's serial.
-        serial: ShortText,
-        /// Which master secret it was derived from.
-        epoch: u32,
-        /// The secret.
-        secret: SecretBytes,
-    },
+    pub claim_code: Option<ClaimCode>,
+    /// The unit's serial.
+    pub serial: Option<ShortText>,
+    /// The secret written at the factory; HQ finds it by the serial.
+    pub secret: Option<UnitSecret>,
+}
+
+impl Credential {
+    /// By what HQ finds the unit's secret, if it has one.
+    pub(super) fn name(&self) -> Option<UnitName> {
+        let epoch = self.secret.as_ref()?.epoch;
+        let serial = self.serial.clone()?;
+        Some(UnitName { serial, epoch })
+    }
 }
 
 /// Why a config is unusable.
@@ -74,14 +78,11 @@ impl Config {
         };
         let assessments = self.assessments.iter().filter(covers).cloned().collect();
         let mut entropy = Entropy::new(self.crypto, &self.personal).with_assessments(assessments);
-        match &self.credential {
-            Credential::Open => {}
-            Credential::ClaimCode(code) => {
-                entropy.label(self.crypto, code.expose());
-            }
-            Credential::UnitSecret { secret, .. } => {
-                entropy.unit_secret(self.crypto, secret.expose());
-            }
+        if let Some(code) = &self.credential.claim_code {
+            entropy.label(self.crypto, code);
+        }
+        if let Some(unit) = &self.credential.secret {
+            entropy.unit_secret(self.crypto, unit.secret.expose());
         }
         entropy
     }
@@ -107,16 +108,12 @@ impl Config {
         if self.personal.len() > MAX_PERSONAL {
             return error("personal", "at most 1024 bytes are taken");
         }
-        match &self.credential {
-            Credential::Open => Ok(()),
-            Credential::ClaimCode(code) if (10..=64).contains(&code.expose().len()) => Ok(()),
-            Credential::ClaimCode(_) => error("credential", "a claim code has 10 to 64 characters"),
-            Credential::UnitSecret { secret, .. } if (16..=64).contains(&secret.expose().len()) => {
-                Ok(())
-            }
-            Credential::UnitSecret { .. } => {
+        match (&self.credential.secret, &self.credential.serial) {
+            (Some(unit), _) if !(16..=64).contains(&unit.secret.expose().len()) => {
                 error("credential", "a unit secret has 16 to 64 bytes")
             }
+            (Some(_), None) => error("credential", "a unit secret needs the unit's serial"),
+            (Some(_) | None, _) => Ok(()),
         }
     }
 }

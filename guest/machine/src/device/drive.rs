@@ -19,6 +19,7 @@ use super::state::State;
 use super::step::step;
 use crate::crypto::{Secret, SecretBytes};
 use crate::entropy::SourceKind;
+use crate::factory::ClaimCode;
 use crate::host::{Host, HostError};
 use crate::peer::{Answer, Request};
 use crate::record::{self, RecordKind};
@@ -64,6 +65,8 @@ pub enum Input {
     },
     /// 32 bytes from the owner's browser.
     Companion(SecretBytes),
+    /// The code on the label, as the owner typed it.
+    ClaimCode(ClaimCode),
 }
 
 /// What the host's TLS server needs.
@@ -146,6 +149,7 @@ impl Device {
                 Event::CredentialRefused { version, reason }
             }
             Input::Companion(seed) => Event::SeedBrought(seed),
+            Input::ClaimCode(code) => Event::CodeTyped(code),
         };
         self.gather(host, now)?;
         self.take(host, now, event)?;

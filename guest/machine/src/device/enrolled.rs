@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::agenda::{self, AFTER_REFUSAL, REJOIN, SAMPLE_AGAIN, jitter, monotonic_of};
 use super::bootstrap::{
-    Outcome, enrol, hold_for, pending, public_contact, refuse, repeats, send, sentence,
+    Outcome, enrol, hear_seeds, hold_for, pending, public_contact, refuse, repeats, send, sentence,
 };
 use super::config::Config;
 use super::event::{Effect, Reply, ReplyBody, Verdict};
@@ -136,9 +136,12 @@ impl Enrolled {
             ReplyBody::Contact(answer) => {
                 self.unit.link.contacted(now);
                 self.dirty = true;
-                self.unit
-                    .entropy
-                    .hq_seed(config.crypto, answer.seed.expose());
+                hear_seeds(
+                    config,
+                    &mut self.unit,
+                    self.member.pending.as_ref(),
+                    &answer,
+                );
                 let grant = Object::parse(&self.member.grant).ok();
                 let identity = self.member.identity.clone();
                 self.member.pending =
@@ -562,6 +565,7 @@ impl Enrolled {
                 let poll = Poll {
                     continuity,
                     firmware: config.firmware.clone(),
+                    boot_count: Some(self.unit.boot_count),
                     serving: leaf.map(|der| Digest::of(crypto, der)),
                     trouble: self.agenda.complaint.clone(),
                 };

@@ -9,6 +9,7 @@ use super::records::{CredentialRecord, DeviceRecord, Retirement};
 use super::state::State;
 use crate::crypto::SecretBytes;
 use crate::entropy::{SampleError, Source};
+use crate::factory::ClaimCode;
 use crate::peer::{Endpoint, Failure};
 use crate::time::Timestamp;
 use crate::types::ExchangeId;
@@ -50,6 +51,8 @@ pub enum Event {
     AddressesReported(Vec<IpAddr>),
     /// The owner's browser brought random bytes.
     SeedBrought(SecretBytes),
+    /// The owner typed the code on the label.
+    CodeTyped(ClaimCode),
     /// The owner wants a factory reset.
     ResetRequested,
     /// The owner wants a new certificate.

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::Secret;
+use crate::factory::ClaimCode;
 use crate::peer::Endpoint;
 use crate::record::RecordKind;
 use crate::time::Timestamp;
@@ -41,6 +42,8 @@ pub struct DeviceRecord {
     pub floor: Timestamp,
     /// The highest epoch of a delegation seen.
     pub epoch: u64,
+    /// The code on the label, if somebody typed it; forgotten at a factory reset.
+    pub claim_code: Option<ClaimCode>,
     /// How far it has come.
     pub phase: Phase,
 }

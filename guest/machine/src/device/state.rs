@@ -10,6 +10,7 @@ use super::records::{
     CredentialRecord, DeviceRecord, Identity, Member, Pending, Phase, Pursuit, Retirement,
 };
 use crate::entropy::{Entropy, Grade};
+use crate::factory::ClaimCode;
 use crate::time::{Monotonic, Timestamp};
 use crate::types::ExchangeId;
 
@@ -52,6 +53,8 @@ pub struct Unit {
     pub exchanges: u64,
     /// Versions of the credential so far.
     pub versions: u64,
+    /// The code on the label, if somebody typed it.
+    pub claim_code: Option<ClaimCode>,
     /// LAN addresses, as the host reported them last.
     pub addresses: Vec<IpAddr>,
     /// How the exchange with HQ goes.
@@ -316,6 +319,7 @@ impl Unit {
             versions: self.versions,
             floor: self.clock.floor,
             epoch: self.clock.epoch,
+            claim_code: self.claim_code.clone(),
             phase,
         })
     }

@@ -9,7 +9,8 @@ use super::bootstrap::Outcome;
 use super::config::Config;
 use super::enrolled::{Enrolled, IDLE};
 use super::event::{Effect, Event, Reply, ReplyBody, Step, Verdict};
-use super::state::{AwaitingContact, Outbox, State, Unit};
+use super::state::{AwaitingContact, AwaitingEntropy, Enrolling, Outbox, State, Unit};
+use crate::factory::ClaimCode;
 use crate::peer::{Endpoint, Failure, FailureKind};
 use crate::time::{Moment, Monotonic};
 use crate::types::ExchangeId;
@@ -50,6 +51,7 @@ pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
                 stay(state, Verdict::Taken)
             }
         }
+        Event::CodeTyped(code) => code_typed(config, state, code, now),
         Event::NoiseDrawn(noise) => {
             if let State::AwaitingContact(waiting) = state {
                 waiting.noise_drawn(config, &noise, now)
@@ -150,6 +152,31 @@ fn addresses_reported(
     match enrolled(state) {
         Ok(enrolled) => enrolled.look(config, now),
         Err(state) => stay(*state, Verdict::Taken),
+    }
+}
+
+/// A code that comes before the name may bring it: HQ is asked anew, at once.
+fn code_typed(config: &Config, mut state: State, code: ClaimCode, now: Moment) -> Outcome {
+    match &mut state {
+        State::Loading(_) => return stay(state, Verdict::Unexpected),
+        State::AwaitingCertificate(_) | State::Serving(_) | State::Renewing(_) => {
+            return stay(state, Verdict::NoOp);
+        }
+        State::AwaitingContact(AwaitingContact { unit, .. })
+        | State::AwaitingEntropy(AwaitingEntropy { unit, .. })
+        | State::Enrolling(Enrolling { unit, .. }) => {
+            unit.entropy.label(config.crypto, &code);
+            unit.claim_code = Some(code);
+        }
+    }
+    match state {
+        State::AwaitingContact(waiting) => waiting.go_on(now),
+        State::AwaitingEntropy(waiting) => waiting.typed(config, now),
+        State::Enrolling(enrolling) => enrolling.anew(config, now),
+        State::Loading(_)
+        | State::AwaitingCertificate(_)
+        | State::Serving(_)
+        | State::Renewing(_) => stay(state, Verdict::NoOp),
     }
 }
 

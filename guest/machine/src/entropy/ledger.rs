@@ -181,6 +181,20 @@ impl Grade {
             }
         }
     }
+
+    /// What it means, for whoever runs HQ.
+    #[must_use]
+    pub const fn sentence_for_operators(self) -> &'static str {
+        match self {
+            Self::A => "Nobody can compute its keys.",
+            Self::B => {
+                "Strangers cannot compute its keys, HQ could: it makes new ones when it has \
+                 randomness of its own."
+            }
+            Self::C => "Whoever recorded its traffic could compute its keys.",
+            Self::D => "Its keys may be those of every box of its kind.",
+        }
+    }
 }
 
 impl fmt::Display for Grade {

@@ -37,6 +37,7 @@ pub use ledger::{Bits, Class, Credit, Grade, Ledger};
 pub use source::{SampleError, Source, SourceId, SourceKind};
 
 use crate::crypto::{Crypto, Secret};
+use crate::factory::ClaimCode;
 use crate::map::SmallMap;
 use health::Health;
 use jitter::{Jitter, MOST_WINDOWS};
@@ -59,6 +60,8 @@ pub struct Entropy {
     generator: Option<Generator>,
     /// A source was credited, and its credit taken back.
     struck: bool,
+    /// A seed that HQ sealed for this unit did not open.
+    unopened: bool,
 }
 
 /// A source that has been asked.
@@ -124,6 +127,7 @@ impl Entropy {
             assessments: Vec::new(),
             generator: None,
             struck: false,
+            unopened: false,
         }
     }
 
@@ -252,10 +256,20 @@ impl Entropy {
         self.own(crypto, SourceKind::UnitSecret, secret, against);
     }
 
-    /// Mixes the code on the label. It counts nothing: a code does not show how many random bits it
-    /// was made of, and ten digits look like ten letters.
-    pub fn label(&mut self, crypto: &dyn Crypto, code: &[u8]) {
-        self.own(crypto, SourceKind::Label, code, Bits::default());
+    /// Mixes the code on the label: the bits that it was drawn from, against everybody but who has
+    /// seen the label and HQ, which issued it. Its check symbol is right, so it was drawn and not
+    /// invented.
+    pub fn label(&mut self, crypto: &dyn Crypto, code: &ClaimCode) {
+        let against = [Class::Sibling, Class::Recorder, Class::Active, Class::Lan];
+        let against = Bits::against_these(&against, code.bits());
+        self.own(crypto, SourceKind::Label, code.expose().as_bytes(), against);
+    }
+
+    /// Mixes a seed that HQ sealed for this unit and that does not open: it counts nothing, and is
+    /// told to people.
+    pub fn could_not_open(&mut self, crypto: &dyn Crypto, sealed: &[u8]) {
+        self.mix_only(crypto, SourceKind::RemoteSeed.as_str(), sealed);
+        self.unopened = true;
     }
 
     /// Mixes 32 bytes from the owner's browser: everybody but who recorded the owner's network,
@@ -333,6 +347,9 @@ impl Entropy {
     #[must_use]
     pub fn waits_for(&self) -> String {
         let mut text = String::from(self.grade().sentence());
+        if self.grade() == Grade::B {
+            text.push_str(" Its image does not let it make keys on that.");
+        }
         let mut any = false;
         for known in self.sources.values() {
             any |= known.counts();
@@ -351,6 +368,12 @@ impl Entropy {
                 " Source {} ({}): {what}.",
                 known.label, known.kind
             ));
+        }
+        if self.unopened {
+            text.push_str(
+                " HQ sealed a seed for this unit, and it does not open: HQ derives another secret \
+                 for this serial and epoch than the factory wrote.",
+            );
         }
         if !any {
             text.push_str(

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::admission::Admission;
 use crate::crypto::{Crypto, Secret};
 use crate::map::sort_few;
 use crate::types::{CertName, DnsName, Ed25519Public, NameMode, Quoted, ShortText};
@@ -26,6 +27,11 @@ pub struct Config {
     pub zone: DnsName,
     /// The models this HQ serves; at least one.
     pub models: Vec<Model>,
+    /// Keys of the factory's batches, with their epochs: units prove themselves by secrets derived
+    /// from them.
+    pub batch_keys: Vec<(u32, Secret<32>)>,
+    /// Keys whose vouchers are believed; they sign nothing else.
+    pub voucher_keys: Vec<Ed25519Public>,
     /// CAs in the order of preference; at least one.
     pub cas: Vec<Ca>,
     /// Names for HQ's own public certificate, sorted; empty: none.
@@ -46,17 +52,28 @@ pub struct Model {
     pub mode: NameMode,
     /// Who may have a name.
     pub admission: Admission,
+    /// How many strangers an hour.
+    pub limits: Limits,
     /// The CA to use: an index into [`Config::cas`].
     pub ca: usize,
 }
 
-/// Who may have a name (DESIGN 5).
+/// How many devices that prove nothing may enrol within an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Trust on first use.
-    Open,
-    /// Nobody, for now.
-    Closed,
+pub struct Limits {
+    /// From one network (/24 or /48).
+    pub from_prefix: u32,
+    /// Of the model, from everywhere.
+    pub of_model: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            from_prefix: 500,
+            of_model: 5000,
+        }
+    }
 }
 
 /// A CA as the rules need it.
@@ -86,6 +103,10 @@ pub struct RawConfig {
     pub roots: Vec<Vec<u8>>,
     /// The models.
     pub models: Vec<RawModel>,
+    /// Keys of the factory's batches, with their epochs.
+    pub batch_keys: Vec<(u32, Vec<u8>)>,
+    /// Keys whose vouchers are believed.
+    pub voucher_keys: Vec<Vec<u8>>,
     /// The CAs.
     pub cas: Vec<Ca>,
     /// Names of HQ's own certificate.
@@ -102,8 +123,10 @@ pub struct RawModel {
     pub name: String,
     /// How its names are used.
     pub mode: NameMode,
-    /// Who may have a name.
-    pub admission: Admission,
+    /// Who may have a name: alternatives, as [`Admission::parse`] takes them.
+    pub admission: Vec<String>,
+    /// How many strangers an hour.
+    pub limits: Limits,
     /// Name of the CA to use, if not the first.
     pub ca: Option<String>,
 }
@@ -166,6 +189,23 @@ impl Config {
                 )));
             }
         }
+        let mut batch_keys: Vec<(u32, Secret<32>)> = Vec::new();
+        for (epoch, key) in &raw.batch_keys {
+            if batch_keys.iter().any(|(known, _)| known == epoch) {
+                let text = alloc::format!("epoch {epoch} stands twice");
+                return Err(wrong("batch-keys")(text));
+            }
+            batch_keys.push((*epoch, Secret::new(bytes32("batch-keys", key)?)));
+        }
+        if batch_keys.len() > MAX_BATCH_KEYS || raw.voucher_keys.len() > MAX_VOUCHER_KEYS {
+            let text = "at most 256 batch keys and 16 voucher keys are taken";
+            return Err(wrong("batch-keys")(text));
+        }
+        let voucher_keys = raw
+            .voucher_keys
+            .iter()
+            .map(|key| bytes32("voucher-keys", key).map(Ed25519Public::new))
+            .collect::<Result<_, _>>()?;
         if raw.own_names.len() > MAX_NAMES {
             return Err(wrong("own-names")(
                 "at most 8 names go into one certificate",
@@ -186,6 +226,8 @@ impl Config {
             token_key,
             zone,
             models,
+            batch_keys,
+            voucher_keys,
             cas: raw.cas,
             own_names,
             oldest_grant_epoch,
@@ -198,6 +240,12 @@ impl Config {
     pub fn model(&self, name: &ShortText) -> Option<&Model> {
         let called = |wanted: &str| self.models.iter().find(|model| model.name == wanted);
         called(name.as_str()).or_else(|| called(FALLBACK))
+    }
+
+    /// The key of a batch.
+    pub(super) fn batch_key(&self, epoch: u32) -> Option<&Secret<32>> {
+        let mut keys = self.batch_keys.iter();
+        keys.find(|(known, _)| *known == epoch).map(|(_, key)| key)
     }
 
     /// The CA of that name.
@@ -244,7 +292,8 @@ fn checked_model(raw: &RawModel, cas: &[Ca]) -> Result<Model, ConfigError> {
     Ok(Model {
         name: raw.name.clone(),
         mode: raw.mode,
-        admission: raw.admission,
+        admission: Admission::parse(&raw.admission).map_err(wrong("models"))?,
+        limits: raw.limits,
         ca,
     })
 }
@@ -279,8 +328,10 @@ fn wrong<R: fmt::Display>(field: &'static str) -> impl Fn(R) -> ConfigError {
 }
 
 /// The model that stands for every other.
-const FALLBACK: &str = "*";
+pub(super) const FALLBACK: &str = "*";
 const MAX_ZONE: usize = 160;
 const MAX_ROOTS: usize = 2;
 const MAX_MODELS: usize = 1024;
 const MAX_CAS: usize = 16;
+const MAX_BATCH_KEYS: usize = 256;
+const MAX_VOUCHER_KEYS: usize = 16;

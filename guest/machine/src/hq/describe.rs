@@ -4,7 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::issuance::{Certificate, Chore, Issuance, Line, Wait};
-use super::records::{DeviceRecord, NameRecord, OwnRecord, Standing, Stored, TlsRecord};
+use super::records::{
+    ClaimRecord, DeviceRecord, NameRecord, OwnRecord, Standing, Stored, TlsRecord, UnitRecord,
+};
 use crate::crypto::Crypto;
 use crate::record::{self, RecordError, RecordKind};
 use crate::types::{DeviceId, Digest};
@@ -47,6 +49,22 @@ pub fn describe(
             let csr: Digest = record::open(kind, bytes, crypto)?;
             Object::default().with_text("csr", csr)
         }
+        RecordKind::HqClaim => {
+            let claim: ClaimRecord = record::open(kind, bytes, crypto)?;
+            Object::default()
+                .with_some_text("model", claim.model)
+                .with_text("imported", claim.imported)
+                .with_some_text("device", claim.device)
+        }
+        RecordKind::HqUnit => {
+            let unit: UnitRecord = record::open(kind, bytes, crypto)?;
+            Object::default()
+                .with_text("model", unit.model)
+                .with_text("serial", unit.serial)
+                .with_some_text("vouched", unit.vouched)
+                .with_some_text("device", unit.device)
+                .with_texts("enrolled", &unit.enrolled)
+        }
         RecordKind::HqAnswer => {
             let stored: Stored = record::open(kind, bytes, crypto)?;
             Object::default()
@@ -77,8 +95,12 @@ fn device(device: &DeviceRecord) -> Object {
         .with_text("mode", device.mode.as_str())
         .with_text("name", &device.name)
         .with_number("serial", device.serial)
-        .with_text("admitted", device.admitted.as_str())
+        .with_text("admitted", device.admitted.words())
+        .with_text("proved", device.admitted.is_proved())
+        .with_some_text("unit", device.unit.as_ref())
+        .with_number("bootCount", device.boot_count)
         .with_text("entropyGrade", device.grade)
+        .with_text("entropySentence", device.grade.sentence_for_operators())
         .with_texts("entropySources", &device.sources)
         .with_text("enrolled", device.enrolled)
         .with_text("lastContact", device.last_contact)

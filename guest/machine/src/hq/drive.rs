@@ -8,12 +8,14 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use super::Config;
+use super::admission::unit_digest;
+use super::bundle::Bundle;
 use super::event::{
-    Csr, Effect, Event, Heard, Load, Note, OperatorOrder, Received, Reply, Subject, Summary,
-    Verdict,
+    Csr, Effect, Event, Heard, Import, Load, Note, OperatorOrder, Received, Reply, Subject,
+    Summary, Verdict,
 };
 use super::open::{Envelope, Opening};
-use super::records::{Bundle, Key, Record};
+use super::records::{Key, Record};
 use super::seal::Sealed;
 use super::step::{MAX_READS, MAX_ROUNDS, reads, step};
 use crate::crypto::{Crypto, Secret};
@@ -22,7 +24,8 @@ use crate::host::{Host, HostError, HostFailure};
 use crate::peer::{Answer, Endpoint};
 use crate::record::RecordError;
 use crate::time::{ClockTrust, Moment};
-use crate::types::{ExchangeId, Malformed, Quoted};
+use crate::types::{Digest, ExchangeId, Malformed, Quoted, ShortText};
+use crate::wire::voucher::{Voucher, VoucherError};
 
 /// A fact for the role, as the host has it.
 #[derive(Clone, Debug)]
@@ -69,6 +72,24 @@ pub enum Command {
     Renew,
     /// HQ's own certificate: order one with this CSR, DER.
     OwnCsr(Vec<u8>),
+    /// Claim codes are to be known, by their digests.
+    ImportClaims {
+        /// The digests.
+        codes: Vec<Digest>,
+        /// The model that they are for; none: any.
+        model: Option<ShortText>,
+    },
+    /// The maker vouches for units: `otscert-voucher+jws`.
+    ImportVoucher(Vec<u8>),
+    /// Keys that a firmware release makes without entropy, by the SHA-256 of their SPKI.
+    ImportStarvedKeys {
+        /// The release, for people.
+        release: ShortText,
+        /// The digests.
+        keys: Vec<Digest>,
+    },
+    /// The claim code of that digest is to let another device in.
+    ReleaseClaim(Digest),
 }
 
 /// What follows, besides the records and submissions.
@@ -103,6 +124,9 @@ pub enum AdvanceError {
     /// The operator named a device that is not there, or asked of it what makes no sense.
     #[error("{0} is not known here, or cannot do that")]
     NoSuchSubject(String),
+    /// A voucher does not hold.
+    #[error("the voucher is not taken: {0}")]
+    Voucher(#[from] VoucherError),
     /// The clock was never set.
     #[error("HQ's clock was never set: every date it signs would be wrong; set the clock")]
     Clock,
@@ -132,7 +156,11 @@ pub fn advance(
     let event = event(config, host, now, input, &mut bundle, &mut random)?;
     let mut rounds = 0;
     loop {
-        let keys = reads(config, &bundle, now.wall, &event);
+        let mut keys = reads(config, &bundle, now.wall, &event);
+        if matches!(&event, Event::Commanded { .. }) {
+            // Only an import needs as many as this.
+            keys.truncate(MAX_READS);
+        }
         if keys.is_empty() {
             break;
         }
@@ -213,10 +241,32 @@ fn event(
                 Command::Accept => OperatorOrder::Accept,
                 Command::Renew => OperatorOrder::Renew,
                 Command::OwnCsr(der) => OperatorOrder::OwnCsr(Csr::check(config.crypto, &der)),
+                Command::ImportClaims { codes, model } => {
+                    OperatorOrder::Import(Import::Claims { codes, model })
+                }
+                Command::ImportVoucher(bytes) => OperatorOrder::Import(vouched(config, &bytes)?),
+                Command::ImportStarvedKeys { release, keys } => {
+                    OperatorOrder::Import(Import::StarvedKeys { release, keys })
+                }
+                Command::ReleaseClaim(code) => OperatorOrder::ReleaseClaim(code),
             };
             Event::Commanded { subject, order }
         }
     })
+}
+
+/// The units of a voucher that one of the operator's voucher keys has signed.
+fn vouched(config: &Config, bytes: &[u8]) -> Result<Import, VoucherError> {
+    let voucher = Voucher::open(
+        config.crypto,
+        &config.roots.hq_id,
+        &config.voucher_keys,
+        bytes,
+    )?;
+    let model = voucher.model;
+    let known = |serial: ShortText| (unit_digest(config, &model, &serial), serial);
+    let units = voucher.serials.into_iter().map(known).collect();
+    Ok(Import::Units { model, units })
 }
 
 fn read(

@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::config::{Admission, Model};
+use super::admission::{self, Refused, Welcome};
+use super::bundle::Bundle;
+use super::config::Model;
 use super::continuity::Continuity;
 use super::desk::Desk;
 use super::event::{
@@ -13,11 +15,12 @@ use super::event::{
 use super::issuance::{Line, Work};
 use super::member::{self, CHALLENGED_RETRY};
 use super::names::Label;
-use super::records::{Admitted, Bundle, DeviceRecord, Key, NameRecord, Record, Standing};
+use super::records::{DeviceRecord, Key, NameRecord, Record, Standing};
 use super::{summary, token};
+use crate::factory::UnitSecret;
 use crate::time::{Span, Timestamp};
 use crate::types::{DeviceId, Digest, DnsName, NameMode};
-use crate::wire::message::{Contact, ContactAnswer, Credential, EnrolAnswer};
+use crate::wire::message::{Contact, ContactAnswer, EnrolAnswer};
 use crate::wire::problem::ProblemKind;
 use crate::wire::trust::Grant;
 
@@ -35,6 +38,14 @@ pub(super) fn contact(
         time: desk.now,
         hq_nonce,
         seed: desk.random.secret(crypto),
+        sealed_seed: contact.unit.as_ref().and_then(|unit| {
+            let key = desk.config.batch_key(unit.epoch)?;
+            let (epoch, serial) = (unit.epoch, &unit.serial);
+            let secret = UnitSecret::derive(crypto, key, epoch, &contact.model, serial);
+            let nonce = desk.random.bytes(crypto);
+            let seed = desk.random.secret(crypto);
+            Some(secret.seal_seed(crypto, &digest, nonce, &seed))
+        }),
     };
     desk.reply(ReplyBody::Contact(answer), None);
     Verdict::Taken
@@ -51,11 +62,17 @@ pub(super) fn enrol(
     if let Some(device) = bundle.identity(&enrolment.thumbprint) {
         return known(desk, bundle, received, enrolment, device);
     }
-    match admit(desk, enrolment, received.load) {
-        Ok(model) => {
-            let seat = seat(desk, bundle, enrolment, model);
+    match admit(desk, bundle, enrolment, &received.load) {
+        Ok(admitted) => {
+            let seat = seat(desk, bundle, enrolment, admitted.model);
             match seat {
-                Ok(seat) => welcome(desk, received, enrolment, seat),
+                Ok(seat) => {
+                    let held = admitted.admitted.proofs;
+                    let device = seat.device.clone();
+                    desk.subject = Subject::Device(device.clone());
+                    admission::take(desk, bundle, enrolment, held, &device);
+                    welcome(desk, received, enrolment, &admitted, seat)
+                }
                 Err((kind, detail)) => {
                     desk.refuse(sub, received.digest, kind, detail, None);
                     Verdict::Taken
@@ -86,7 +103,8 @@ pub(super) fn reads(bundle: &Bundle, enrolment: &Enrolment, digest: &Digest) -> 
         return keys;
     }
     let Candidates { device, labels } = &enrolment.candidates;
-    let mut keys = alloc::vec![Key::Device(device.clone())];
+    let mut keys = admission::reads(bundle, enrolment);
+    keys.push(Key::Device(device.clone()));
     keys.extend(labels.iter().cloned().map(Key::Name));
     if let Some(Ok(grant)) = &enrolment.grant {
         keys.push(Key::Device(grant.device.clone()));
@@ -195,41 +213,20 @@ fn rejoin(
     member::save(desk, device);
 }
 
-type Refused = (ProblemKind, String, Option<Span>);
-
-/// Whether policy lets the stranger in.
-fn admit<'a>(desk: &Desk<'a>, enrolment: &Enrolment, load: Load) -> Result<&'a Model, Refused> {
+/// Whether nonce, grant and policy let the stranger in.
+fn admit<'a>(
+    desk: &Desk<'a>,
+    bundle: &Bundle,
+    enrolment: &Enrolment,
+    load: &Load,
+) -> Result<Welcome<'a>, Refused> {
     if enrolment.given.is_none() {
         return Err(stale_nonce());
     }
     if let Some(Err(why)) = &enrolment.grant {
         return Err((ProblemKind::BadGrant, why.clone(), None));
     }
-    let name = &enrolment.enrol.model;
-    let Some(model) = desk.config.model(name) else {
-        let detail = alloc::format!("this HQ serves no model {name}");
-        return Err((ProblemKind::UnknownModel, detail, None));
-    };
-    // Whoever has a grant was let in before: HQ forgot, not the device.
-    if enrolment.grant.is_some() {
-        return Ok(model);
-    }
-    match model.admission {
-        Admission::Open => {}
-        Admission::Closed => {
-            let detail = alloc::format!("the operator admits no new {name} for now");
-            return Err((ProblemKind::AdmissionClosed, detail, Some(CLOSED_RETRY)));
-        }
-    }
-    if load.enrolled_from_prefix >= MOST_FROM_PREFIX {
-        let detail = "too many devices enrolled from this network within an hour";
-        return Err((
-            ProblemKind::RateLimited,
-            detail.to_string(),
-            Some(LIMITED_RETRY),
-        ));
-    }
-    Ok(model)
+    admission::admit(desk, bundle, enrolment, load)
 }
 
 fn stale_nonce() -> Refused {
@@ -243,7 +240,6 @@ struct Seat {
     name: DnsName,
     mode: NameMode,
     serial: u64,
-    admitted: Admitted,
 }
 
 /// Finds a place for a device that was let in: the one of its grant, or a new one.
@@ -271,7 +267,6 @@ fn seat(
             name: grant.name.clone(),
             mode: grant.mode,
             serial: grant.serial,
-            admitted: Admitted::Grant,
         });
     }
     let candidates = &enrolment.candidates;
@@ -287,10 +282,6 @@ fn seat(
         let detail = "every name that was drawn is taken; enrol again".to_string();
         return Err((ProblemKind::Unavailable, detail));
     };
-    let unproved = match enrolment.enrol.credential {
-        Credential::Open => Admitted::Open,
-        Credential::ClaimCode(_) | Credential::UnitSecret { .. } => Admitted::OpenUnproved,
-    };
     Ok(match granted {
         // Its name went to another device while HQ had forgotten it.
         Some(grant) => Seat {
@@ -298,14 +289,12 @@ fn seat(
             name,
             mode: model.mode,
             serial: grant.serial.saturating_add(1),
-            admitted: Admitted::Grant,
         },
         None => Seat {
             device: candidates.device.clone(),
             name,
             mode: model.mode,
             serial: 1,
-            admitted: unproved,
         },
     })
 }
@@ -323,23 +312,28 @@ fn is_free(desk: &Desk<'_>, bundle: &Bundle, grant: &Grant) -> bool {
     ours && !others && label.is_drawn(grant.mode)
 }
 
-fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat: Seat) -> Verdict {
+fn welcome(
+    desk: &mut Desk<'_>,
+    received: &Received,
+    enrolment: &Enrolment,
+    welcome: &Welcome<'_>,
+    seat: Seat,
+) -> Verdict {
     let Seat {
         device: id,
         name,
         mode,
         serial,
-        admitted,
     } = seat;
-    desk.subject = Subject::Device(id.clone());
+    let admitted = welcome.admitted;
     let (now, digest) = (desk.now, received.digest);
     let enrol = &enrolment.enrol;
-    let (kind, how) = match admitted {
-        Admitted::Open | Admitted::OpenUnproved => (NoteKind::Enrolled, "new"),
-        Admitted::Grant => (NoteKind::Restored, "forgotten by HQ and taken back"),
+    let (kind, how) = match admitted.grant {
+        false => (NoteKind::Enrolled, "new"),
+        true => (NoteKind::Restored, "forgotten by HQ and taken back"),
     };
     let (model, grade) = (&enrol.model, &enrol.entropy.grade);
-    let by = admitted.as_str();
+    let by = admitted.words();
     desk.note(
         kind,
         alloc::format!("{how}: {model} as {name} by {by}, entropy {grade}"),
@@ -356,18 +350,27 @@ fn welcome(desk: &mut Desk<'_>, received: &Received, enrolment: &Enrolment, seat
         serial,
         grant_epoch: desk.config.signer.epoch(),
         admitted,
+        unit: enrol
+            .credential
+            .unit
+            .as_ref()
+            .map(|unit| unit.serial.clone()),
+        boot_count: enrol.boot_count.unwrap_or_default(),
         grade: enrol.entropy.grade,
         sources: enrol.entropy.sources.clone(),
         enrolled: now,
         last_contact: now,
         prefix: received.prefix.clone(),
         continuity: Continuity::begin(digest, now),
-        restored: u32::from(admitted == Admitted::Grant),
+        restored: u32::from(admitted.grant),
         standing: Standing::Good,
         addresses: Vec::new(),
         renew_asked: false,
         line: Line::default(),
     };
+    if welcome.pending {
+        device.line.hold();
+    }
     let answer = answer(desk, &device, enrolment, digest);
     desk.reply(ReplyBody::Enrol(answer), Some(id.clone()));
     match mode {
@@ -411,8 +414,4 @@ fn answer(
     }
 }
 
-/// Enrolments from one network within an hour.
-pub const MOST_FROM_PREFIX: u32 = 500;
-const CLOSED_RETRY: Span = Span::from_hours(1);
-const LIMITED_RETRY: Span = Span::from_minutes(10);
 const LOST_RETRY: Span = Span::from_hours(1);

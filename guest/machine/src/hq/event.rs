@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
+use super::config::FALLBACK;
 use super::names::Label;
 use super::records::{Key, Record, Stored};
 use crate::peer::{
@@ -74,12 +75,16 @@ pub struct Received {
 }
 
 /// How busy HQ is, approximately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Load {
+    /// The operator trusts the network that the message came from.
+    pub trusted: bool,
     /// Enrolments accepted in the past hour from the same source prefix.
     pub enrolled_from_prefix: u32,
     /// Enrolments accepted in the past hour in all.
     pub enrolled_in_all: u32,
+    /// Of those, per model.
+    pub enrolled_by_model: Vec<(String, u32)>,
     /// First-issue orders waiting for quota.
     pub queued: u32,
 }
@@ -113,6 +118,10 @@ pub struct Enrolment {
     pub given: Option<Timestamp>,
     /// The grant it shows, if it shows one; or why that does not hold.
     pub grant: Option<Result<Grant, String>>,
+    /// The digest of the claim code that it shows.
+    pub claim: Option<Digest>,
+    /// The digest of the unit that it says it is.
+    pub unit: Option<Digest>,
     /// What the device is called if it is new.
     pub candidates: Candidates,
 }
@@ -147,6 +156,8 @@ pub enum MemberBody {
     Poll {
         /// Version of its firmware.
         firmware: ShortText,
+        /// How often it has started, if it says.
+        boot_count: Option<u64>,
         /// SHA-256 of the leaf it serves.
         serving: Option<Digest>,
         /// Why it could not use the last certificate.
@@ -233,7 +244,40 @@ pub enum OperatorOrder {
     Renew,
     /// HQ's own certificate: order one with this CSR; or why it does not hold.
     OwnCsr(Result<Csr, String>),
+    /// What the factory made is to be known here.
+    Import(Import),
+    /// The claim code is to let another device in.
+    ReleaseClaim(Digest),
 }
+
+/// What the factory made, at most [`MAX_IMPORT`] of it at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Claim codes, by their digests.
+    Claims {
+        /// The digests.
+        codes: Vec<Digest>,
+        /// The model that they are for; none: any.
+        model: Option<ShortText>,
+    },
+    /// Units that the maker vouches for.
+    Units {
+        /// Their model.
+        model: ShortText,
+        /// Their serials and what they are known by here.
+        units: Vec<(Digest, ShortText)>,
+    },
+    /// Keys that a firmware release makes without entropy, by the SHA-256 of their SPKI.
+    StarvedKeys {
+        /// The release, for people.
+        release: ShortText,
+        /// The digests.
+        keys: Vec<Digest>,
+    },
+}
+
+/// Most things that are imported at a time: as many as a decision reads.
+pub const MAX_IMPORT: usize = super::step::MAX_READS * super::step::MAX_ROUNDS;
 
 /// What follows from an event.
 #[derive(Clone, Debug)]
@@ -380,6 +424,12 @@ pub enum NoteKind {
     Deferred,
     /// Two boxes use one identity.
     Challenged,
+    /// A unit enrolled with another identity while the one before lives.
+    UnitAgain,
+    /// A device counts fewer starts than before: its storage is a copy, or it is one.
+    BootCountBack,
+    /// What the factory made was imported.
+    Imported,
     /// The operator accepted a challenged device.
     Accepted,
     /// A device reported other addresses.
@@ -396,6 +446,19 @@ pub enum NoteKind {
     Retired,
     /// A certificate was revoked.
     Revoked,
+}
+
+impl Load {
+    /// Enrolments in the past hour of the model that stands in the config under that name.
+    pub(super) fn enrolled_of(&self, model: &str) -> u32 {
+        let mut counts = self.enrolled_by_model.iter();
+        match counts.find(|(name, _)| name == model) {
+            Some((_, count)) => *count,
+            // Boxes call themselves what they like where the operator lists no models.
+            None if model == FALLBACK => self.enrolled_in_all,
+            None => 0,
+        }
+    }
 }
 
 impl Subject {
@@ -497,6 +560,9 @@ impl NoteKind {
             Self::Failed => "failed",
             Self::Deferred => "deferred",
             Self::Challenged => "challenged",
+            Self::UnitAgain => "unit-again",
+            Self::BootCountBack => "boot-count-back",
+            Self::Imported => "imported",
             Self::Accepted => "accepted",
             Self::AddressChanged => "address-changed",
             Self::Firmware => "firmware",

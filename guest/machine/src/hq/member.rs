@@ -5,13 +5,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::bundle::Bundle;
 use super::continuity::Judgement;
 use super::desk::Desk;
 use super::event::{MemberBody, MemberMessage, NoteKind, Received, Reply, ReplyBody, Verdict};
 use super::issuance::Work;
 use super::names::Label;
 use super::poll::Polled;
-use super::records::{Bundle, DeviceRecord, Key, NameRecord, Record, RetiredBy, Standing};
+use super::records::{DeviceRecord, Key, NameRecord, Record, RetiredBy, Standing};
 use super::{Config, order, poll, summary, token};
 use crate::map::sort_few;
 use crate::time::Span;
@@ -139,16 +140,14 @@ fn decide(
         MemberBody::Order(Err(why)) => Err((ProblemKind::BadCsr, why.clone(), None)),
         MemberBody::Poll {
             firmware,
+            boot_count,
             serving,
             trouble,
-        } => Ok(poll::poll(
-            desk,
-            bundle,
-            &mut device,
-            firmware,
-            *serving,
-            trouble.as_deref(),
-        )),
+        } => {
+            poll::told(desk, &mut device, firmware, *boot_count);
+            let trouble = trouble.as_deref();
+            Ok(poll::poll(desk, bundle, &mut device, *serving, trouble))
+        }
         MemberBody::Address(addresses) => address(desk, &mut device, addresses),
         MemberBody::Retire => {
             let leaf = leaf(bundle, &device);

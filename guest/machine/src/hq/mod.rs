@@ -22,10 +22,13 @@
 //!
 //! - Nothing is believed before its signature has been checked, and no rule sees bytes
 //!   ([`open`]).
+//! - Nobody gets a name but by the operator's policy for the model ([`admission`]).
 //! - Every authentic request is processed at most once ([`continuity`]).
 //! - A name, an identity key and a TLS key belong to one device for ever ([`records`]).
 //! - What is submitted is committed together with the state that awaits the answer.
 
+pub mod admission;
+mod bundle;
 pub mod config;
 pub mod continuity;
 pub mod describe;
@@ -33,6 +36,7 @@ mod desk;
 pub mod drive;
 mod enrol;
 pub mod event;
+mod import;
 pub mod issuance;
 mod member;
 pub mod names;
@@ -47,10 +51,9 @@ mod summary;
 pub mod token;
 mod words;
 
+pub use self::bundle::Bundle;
 pub use self::config::{Config, ConfigError};
 pub use self::drive::{AdvanceError, Decision, Input, advance};
-pub use self::enrol::MOST_FROM_PREFIX;
 pub use self::event::{Effect, Event, Reply, Step, Subject, Verdict};
 pub use self::member::{GRACE, is_lan};
-pub use self::records::Bundle;
 pub use self::step::{MAX_READS, MAX_ROUNDS, reads, step};

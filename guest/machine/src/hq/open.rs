@@ -5,8 +5,10 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::admission::unit_digest;
+use super::bundle::Bundle;
 use super::event::{Candidates, Csr, Enrolment, MemberBody, MemberMessage, Message, Refusal};
-use super::records::{Bundle, Key};
+use super::records::Key;
 use super::{Config, token};
 use crate::crypto::Crypto;
 use crate::entropy::Generator;
@@ -165,9 +167,20 @@ impl Envelope {
                         labels: Vec::new(),
                     },
                 };
+                let credential = &enrol.credential;
+                let claim = credential
+                    .claim_code
+                    .as_ref()
+                    .map(|code| code.digest(config.crypto));
+                let unit = credential
+                    .unit
+                    .as_ref()
+                    .map(|unit| unit_digest(config, &enrol.model, &unit.serial));
                 Ok(Message::Enrol(Box::new(Enrolment {
                     key,
                     thumbprint,
+                    claim,
+                    unit,
                     enrol,
                     given,
                     grant,
@@ -236,6 +249,7 @@ fn member_body(
             let Poll {
                 continuity,
                 firmware,
+                boot_count,
                 serving,
                 trouble,
             } = Poll::parse(payload)?;
@@ -243,6 +257,7 @@ fn member_body(
                 continuity.token,
                 MemberBody::Poll {
                     firmware,
+                    boot_count,
                     serving,
                     trouble,
                 },

@@ -2,11 +2,13 @@
 
 use alloc::string::ToString;
 
+use super::bundle::Bundle;
 use super::desk::Desk;
 use super::event::{Csr, NoteKind, Subject};
+use super::import::STARVED;
 use super::issuance::OrderInProgress;
 use super::member::{CHALLENGED_RETRY, GRACE, Refused, Said};
-use super::records::{Bundle, DeviceRecord, Key, Record, Standing, TlsRecord};
+use super::records::{DeviceRecord, Key, Record, Standing, TlsRecord};
 use crate::types::ShortText;
 use crate::wire::problem::ProblemKind;
 
@@ -36,7 +38,10 @@ pub(super) fn order(
         let detail = "HQ has no CA".to_string();
         return Err((ProblemKind::Unavailable, detail, Some(CHALLENGED_RETRY)));
     };
-    match device.line.order(desk, csr, &ca) {
+    match device
+        .line
+        .order(desk, csr, &ca, device.admitted.is_proved())
+    {
         Ok(()) => {}
         Err(OrderInProgress) => {
             let detail = "its signing request is with the CA already".to_string();
@@ -63,6 +68,11 @@ pub(super) fn key_is_new(
 ) -> Result<(), Refused> {
     let reused = |detail: &str| Err((ProblemKind::KeyReused, detail.to_string(), None));
     if let Some(tls) = bundle.tls(&csr.spki) {
+        if let Some(release) = tls.subject.strip_prefix(STARVED) {
+            let text = alloc::format!("its TLS key is one that {release} makes without entropy");
+            desk.note(NoteKind::KeyReused, text);
+            return reused("this firmware makes this key on a box that has no entropy");
+        }
         if !tls.is_of(&desk.subject) {
             let text = alloc::format!(
                 "its TLS key came from {} too, firmware {firmware}: both boxes lack entropy",

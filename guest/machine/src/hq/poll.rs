@@ -3,11 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::bundle::Bundle;
 use super::desk::Desk;
 use super::event::NoteKind;
 use super::issuance::{Certificate, Issuance};
 use super::member::Said;
-use super::records::{Bundle, DeviceRecord};
+use super::records::DeviceRecord;
 use crate::time::{Span, Timestamp};
 use crate::types::{Digest, ShortText};
 use crate::wire::json::Object;
@@ -23,14 +24,13 @@ pub(super) struct Polled {
     pub(super) retry_after: Span,
 }
 
-pub(super) fn poll(
+/// What a device says of itself.
+pub(super) fn told(
     desk: &mut Desk<'_>,
-    bundle: &Bundle,
     device: &mut DeviceRecord,
     firmware: &ShortText,
-    serving: Option<Digest>,
-    trouble: Option<&str>,
-) -> Said {
+    boot_count: Option<u64>,
+) {
     if device.firmware != *firmware {
         desk.note(
             NoteKind::Firmware,
@@ -38,6 +38,26 @@ pub(super) fn poll(
         );
         device.firmware = firmware.clone();
     }
+    let Some(count) = boot_count else {
+        return;
+    };
+    let before = core::mem::replace(&mut device.boot_count, count);
+    if count < before {
+        let text = alloc::format!(
+            "it had started {before} times and says {count} now: its storage was put back, or two \
+             boxes are it"
+        );
+        desk.note(NoteKind::BootCountBack, text);
+    }
+}
+
+pub(super) fn poll(
+    desk: &mut Desk<'_>,
+    bundle: &Bundle,
+    device: &mut DeviceRecord,
+    serving: Option<Digest>,
+    trouble: Option<&str>,
+) -> Said {
     if let Some(trouble) = trouble {
         desk.note(NoteKind::Trouble, trouble);
     }

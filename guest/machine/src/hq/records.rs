@@ -9,6 +9,8 @@
 //! | `name/<label>` | the device of a label, for ever | at `enrol` |
 //! | `tls/<digest>` | the device of a TLS key, for ever | at `order` |
 //! | `sig/<digest>` | the CSR that a signature's `r` was seen in | at `order` |
+//! | `claim/<digest>` | a claim code and the device it let in | when imported, and at `enrol` |
+//! | `unit/<digest>` | a unit of the factory and the device it is | when vouched for, and at `enrol` |
 //! | `own` | HQ's own certificate | at decisions about it |
 
 use alloc::boxed::Box;
@@ -19,13 +21,13 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Admitted;
 use super::continuity::Continuity;
 use super::event::Subject;
 use super::issuance::Line;
 use super::names::Label;
 use crate::crypto::Crypto;
 use crate::entropy::Grade;
-use crate::map::SmallMap;
 use crate::record::{self, RecordError, RecordKind};
 use crate::time::Timestamp;
 use crate::types::{
@@ -50,6 +52,10 @@ pub enum Key {
     Tls(Digest),
     /// A signature, by the SHA-256 of its `r`.
     Signature(Digest),
+    /// A claim code, by its digest.
+    Claim(Digest),
+    /// A unit that the factory made, by the digest of model and serial.
+    Unit(Digest),
     /// HQ's own certificate.
     Own,
 }
@@ -71,13 +77,13 @@ pub enum Record {
     Tls(TlsRecord),
     /// Under [`Key::Signature`].
     Signature(Digest),
+    /// Under [`Key::Claim`].
+    Claim(ClaimRecord),
+    /// Under [`Key::Unit`].
+    Unit(UnitRecord),
     /// Under [`Key::Own`].
     Own(Box<OwnRecord>),
 }
-
-/// The records that one decision needs: what was asked for, and what was there.
-#[derive(Clone, Debug, Default)]
-pub struct Bundle(SmallMap<Key, Option<Record>>);
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +106,10 @@ pub struct DeviceRecord {
     pub grant_epoch: u64,
     /// Why it was let in.
     pub admitted: Admitted,
+    /// Its serial, if it said one.
+    pub unit: Option<ShortText>,
+    /// How often it had started, as it said last.
+    pub boot_count: u64,
     /// Grade of the entropy behind its identity key.
     pub grade: Grade,
     /// The sources of that entropy.
@@ -122,17 +132,6 @@ pub struct DeviceRecord {
     pub renew_asked: bool,
     /// Its certificate, and the way to the next.
     pub line: Line,
-}
-
-/// Why a device was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Admitted {
-    /// The model is open.
-    Open,
-    /// The model is open; the device showed a credential that nobody checked.
-    OpenUnproved,
-    /// It showed a grant of this HQ.
-    Grant,
 }
 
 /// Whether a device may go on.
@@ -183,6 +182,32 @@ pub struct TlsRecord {
     pub certified: bool,
 }
 
+/// A claim code that was issued. The code itself is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRecord {
+    /// The model that it is for; none: any.
+    pub model: Option<ShortText>,
+    /// When it was imported.
+    pub imported: Timestamp,
+    /// The device that it let in last.
+    pub device: Option<DeviceId>,
+}
+
+/// A unit that showed itself, or that the maker vouched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    /// Its model.
+    pub model: ShortText,
+    /// Its serial.
+    pub serial: ShortText,
+    /// When a voucher with its serial was imported, if one was.
+    pub vouched: Option<Timestamp>,
+    /// The device that it is now.
+    pub device: Option<DeviceId>,
+    /// When it enrolled lately.
+    pub enrolled: Vec<Timestamp>,
+}
+
 /// HQ's own certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnRecord {
@@ -216,6 +241,8 @@ impl fmt::Display for Key {
             Self::Name(label) => write!(f, "name/{label}"),
             Self::Tls(digest) => write!(f, "tls/{}", base32(digest.bytes())),
             Self::Signature(digest) => write!(f, "sig/{}", base32(digest.bytes())),
+            Self::Claim(digest) => write!(f, "claim/{}", base32(digest.bytes())),
+            Self::Unit(digest) => write!(f, "unit/{}", base32(digest.bytes())),
             Self::Own => f.write_str("own"),
         }
     }
@@ -240,6 +267,8 @@ impl Key {
             Self::Name(_) => RecordKind::HqName,
             Self::Tls(_) => RecordKind::HqTlsKey,
             Self::Signature(_) => RecordKind::HqSignature,
+            Self::Claim(_) => RecordKind::HqClaim,
+            Self::Unit(_) => RecordKind::HqUnit,
             Self::Own => RecordKind::HqOwn,
         }
     }
@@ -261,6 +290,8 @@ impl Record {
             Key::Name(_) => record::open(kind, bytes, crypto).map(Self::Name),
             Key::Tls(_) => record::open(kind, bytes, crypto).map(Self::Tls),
             Key::Signature(_) => record::open(kind, bytes, crypto).map(Self::Signature),
+            Key::Claim(_) => record::open(kind, bytes, crypto).map(Self::Claim),
+            Key::Unit(_) => record::open(kind, bytes, crypto).map(Self::Unit),
             Key::Own => record::open(kind, bytes, crypto).map(Self::Own),
         }
     }
@@ -276,145 +307,10 @@ impl Record {
             Self::Name(value) => record::seal(RecordKind::HqName, value, crypto),
             Self::Tls(value) => record::seal(RecordKind::HqTlsKey, value, crypto),
             Self::Signature(value) => record::seal(RecordKind::HqSignature, value, crypto),
+            Self::Claim(value) => record::seal(RecordKind::HqClaim, value, crypto),
+            Self::Unit(value) => record::seal(RecordKind::HqUnit, value, crypto),
             Self::Own(value) => record::seal(RecordKind::HqOwn, value, crypto),
         }
-    }
-}
-
-impl Bundle {
-    /// Notes what stands under a key; none: nothing does.
-    pub fn put(&mut self, key: Key, record: Option<Record>) {
-        self.0.insert(key, record);
-    }
-
-    /// Whether the key was asked for.
-    #[must_use]
-    pub fn knows(&self, key: &Key) -> bool {
-        self.0.contains_key(key)
-    }
-
-    /// A device.
-    #[must_use]
-    pub fn device(&self, id: &DeviceId) -> Option<&DeviceRecord> {
-        match self.get(&Key::Device(id.clone()))? {
-            Record::Device(device) => Some(device),
-            Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// HQ's own certificate.
-    #[must_use]
-    pub fn own(&self) -> Option<&OwnRecord> {
-        match self.get(&Key::Own)? {
-            Record::Own(own) => Some(own),
-            Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Device(_) => None,
-        }
-    }
-
-    /// The last answer to a device.
-    #[must_use]
-    pub fn answer(&self, id: &DeviceId) -> Option<&Stored> {
-        match self.get(&Key::Answer(id.clone()))? {
-            Record::Answer(stored) => Some(stored),
-            Record::Device(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// The chain of a subject.
-    #[must_use]
-    pub fn chain(&self, subject: &Subject) -> Option<&[Vec<u8>]> {
-        match self.get(&Key::Chain(subject.clone()))? {
-            Record::Chain(chain) => Some(chain),
-            Record::Device(_)
-            | Record::Answer(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// The device of an identity key.
-    #[must_use]
-    pub fn identity(&self, thumbprint: &Thumbprint) -> Option<&DeviceId> {
-        match self.get(&Key::Identity(*thumbprint))? {
-            Record::Identity(device) => Some(device),
-            Record::Device(_)
-            | Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// Whose a label is.
-    #[must_use]
-    pub fn name(&self, label: &Label) -> Option<&NameRecord> {
-        match self.get(&Key::Name(label.clone()))? {
-            Record::Name(name) => Some(name),
-            Record::Device(_)
-            | Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Tls(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// Whose a TLS key is.
-    #[must_use]
-    pub fn tls(&self, spki: &Digest) -> Option<&TlsRecord> {
-        match self.get(&Key::Tls(*spki))? {
-            Record::Tls(tls) => Some(tls),
-            Record::Device(_)
-            | Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Signature(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    /// The CSR that a signature was seen in.
-    #[must_use]
-    pub fn signature(&self, r: &Digest) -> Option<&Digest> {
-        match self.get(&Key::Signature(*r))? {
-            Record::Signature(csr) => Some(csr),
-            Record::Device(_)
-            | Record::Answer(_)
-            | Record::Chain(_)
-            | Record::Identity(_)
-            | Record::Name(_)
-            | Record::Tls(_)
-            | Record::Own(_) => None,
-        }
-    }
-
-    fn get(&self, key: &Key) -> Option<&Record> {
-        self.0.get(key)?.as_ref()
     }
 }
 
@@ -457,18 +353,6 @@ impl DeviceRecord {
             wildcard,
             base: self.name.clone()
         }]
-    }
-}
-
-impl Admitted {
-    /// For people.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open admission",
-            Self::OpenUnproved => "open admission, its credential not checked",
-            Self::Grant => "its grant",
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
+use super::bundle::Bundle;
 use super::desk::Desk;
 use super::event::{Event, Message, Step, Subject, Verdict};
-use super::records::{Bundle, Key};
+use super::records::Key;
 use super::{Config, enrol, member, subject};
 use crate::entropy::Generator;
 use crate::map::sort_few;

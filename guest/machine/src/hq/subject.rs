@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::bundle::Bundle;
 use super::desk::Desk;
 use super::event::{Csr, Heard, NoteKind, OperatorOrder, Subject, Verdict};
 use super::issuance::{Line, OrderInProgress};
-use super::records::{Bundle, DeviceRecord, Key, OwnRecord, Record, RetiredBy, Standing};
+use super::records::{DeviceRecord, Key, OwnRecord, Record, RetiredBy, Standing};
 use super::summary;
-use super::{member, order};
+use super::{admission, import, member, order};
 use crate::time::Timestamp;
 use crate::types::{DeviceId, ExchangeId, ShortText};
 
@@ -35,6 +36,8 @@ pub(super) fn reads_for_command(subject: &Subject, order: &OperatorOrder) -> Vec
             keys.push(Key::Tls(csr.spki));
             keys.push(Key::Signature(csr.signature_r));
         }
+        OperatorOrder::Import(import) => return import::reads(import),
+        OperatorOrder::ReleaseClaim(code) => return alloc::vec![Key::Claim(*code)],
         OperatorOrder::Accept | OperatorOrder::Renew | OperatorOrder::OwnCsr(Err(_)) => {}
     }
     keys
@@ -66,7 +69,14 @@ pub(super) fn commanded(desk: &mut Desk<'_>, bundle: &Bundle, order: &OperatorOr
         (Subject::Device(id), OperatorOrder::Accept) => accept(desk, bundle, &id),
         (Subject::Device(id), OperatorOrder::Renew) => renew(desk, bundle, &id),
         (Subject::Own, OperatorOrder::OwnCsr(csr)) => own_csr(desk, bundle, csr),
-        (Subject::Device(_), OperatorOrder::OwnCsr(_))
+        (Subject::Own, OperatorOrder::Import(import)) => import::import(desk, bundle, import),
+        (Subject::Own, OperatorOrder::ReleaseClaim(code)) => {
+            import::release_claim(desk, bundle, *code)
+        }
+        (
+            Subject::Device(_),
+            OperatorOrder::OwnCsr(_) | OperatorOrder::Import(_) | OperatorOrder::ReleaseClaim(_),
+        )
         | (Subject::Own, OperatorOrder::Retire | OperatorOrder::Accept | OperatorOrder::Renew) => {
             Verdict::Unexpected
         }
@@ -91,11 +101,16 @@ fn accept(desk: &mut Desk<'_>, bundle: &Bundle, id: &DeviceId) -> Verdict {
     let Some(device) = bundle.device(id) else {
         return Verdict::Unexpected;
     };
+    let mut device = device.clone();
     match device.standing {
         Standing::Challenged { .. } => {}
+        Standing::Good | Standing::Pardoned if device.line.is_held() => {
+            admission::approved(desk, &mut device);
+            member::save(desk, device);
+            return Verdict::Taken;
+        }
         Standing::Good | Standing::Pardoned | Standing::Retired { .. } => return Verdict::NoOp,
     }
-    let mut device = device.clone();
     device.standing = Standing::Pardoned;
     desk.note(NoteKind::Accepted, "the operator accepted the device");
     member::save(desk, device);
@@ -153,7 +168,7 @@ fn own_csr(
         line: Line::default(),
     });
     own.names.clone_from(&csr.names);
-    match own.line.order(desk, csr, &ca) {
+    match own.line.order(desk, csr, &ca, true) {
         Ok(()) => order::remember_key(desk, csr),
         Err(OrderInProgress) => {
             desk.note(NoteKind::Failed, "an earlier order is still under way");

@@ -10,6 +10,13 @@ use crate::time::Timestamp;
 /// Of a device.
 pub(super) fn of_device(device: &DeviceRecord, now: Timestamp) -> Summary {
     let (state, reason) = match device.standing {
+        Standing::Good | Standing::Pardoned if device.line.is_held() => {
+            let (admitted, grade) = (device.admitted.words(), device.grade);
+            let why = alloc::format!(
+                "a person has to accept it before it gets a certificate ({admitted}; entropy {grade})"
+            );
+            ("AwaitingApproval", why)
+        }
         Standing::Good | Standing::Pardoned => of_line(&device.line, now),
         Standing::Challenged { since } => {
             let (_, reason) = of_line(&device.line, now);

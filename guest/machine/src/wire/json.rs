@@ -301,6 +301,15 @@ impl Object {
         self.with(name, Json::Number(number))
     }
 
+    /// Adds a number if there is one.
+    #[must_use]
+    pub fn with_some_number(self, name: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.with_number(name, number),
+            None => self,
+        }
+    }
+
     /// Adds bytes as base64url.
     #[must_use]
     pub fn with_bytes(self, name: &str, bytes: &[u8]) -> Self {

@@ -42,6 +42,8 @@ pub enum Typ {
     Grant,
     /// HQ says what the clock of a kind of board is worth.
     Assessment,
+    /// The maker lists units that may have a name.
+    Voucher,
 }
 
 /// The protected header.
@@ -144,6 +146,7 @@ impl Typ {
             Self::Delegation => "otscert-delegation+jws",
             Self::Grant => "otscert-grant+jws",
             Self::Assessment => "otscert-assessment+jws",
+            Self::Voucher => "otscert-voucher+jws",
         }
     }
 
@@ -323,7 +326,7 @@ fn parse_jwk(object: &Object) -> Result<Ed25519Public, JsonError> {
 pub const VERSION: u64 = 1;
 /// RFC 9864 section 2.2.
 const ALG: &str = "Ed25519";
-const ALL_TYPS: [Typ; 15] = [
+const ALL_TYPS: [Typ; 16] = [
     Typ::ContactAnswer,
     Typ::Enrol,
     Typ::EnrolAnswer,
@@ -339,4 +342,5 @@ const ALL_TYPS: [Typ; 15] = [
     Typ::Delegation,
     Typ::Grant,
     Typ::Assessment,
+    Typ::Voucher,
 ];

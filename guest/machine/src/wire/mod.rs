@@ -12,6 +12,7 @@ pub mod jws;
 pub mod message;
 pub mod problem;
 pub mod trust;
+pub mod voucher;
 
 /// Largest message in either direction, bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;

@@ -22,6 +22,8 @@ pub(crate) struct Memory {
     pub(crate) cut_at: Option<(usize, bool)>,
     pub(crate) cut: bool,
     pub(crate) check_stored: bool,
+    /// Every message that left.
+    pub(crate) sent: Vec<Vec<u8>>,
 }
 
 impl Host for Memory {
@@ -69,6 +71,7 @@ impl Host for Memory {
         let Request::Hq { endpoint, body } = request else {
             panic!("a device asks HQ only");
         };
+        self.sent.push(body.clone());
         if self.check_stored {
             let held = |bytes: &Vec<u8>| bytes.windows(body.len()).any(|part| part == body);
             assert!(

@@ -2,14 +2,16 @@
 
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto, Secret};
+use otscert_machine::factory::UnitSecret;
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::{Moment, Span, Timestamp};
 use otscert_machine::types::{DeviceId, Digest, DnsName, Ed25519Public, NameMode};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
-    Address, AddressAnswer, Binding, Command, Contact, ContactAnswer, Enrol, EnrolAnswer, Issued,
-    Order, OrderAnswer, OrderStatus, Poll, PollAnswer, Problem, Retire, RetireAnswer, Window,
+    Address, AddressAnswer, Binding, Command, Contact, ContactAnswer, Credential, Enrol,
+    EnrolAnswer, Issued, Order, OrderAnswer, OrderStatus, Poll, PollAnswer, Problem, Retire,
+    RetireAnswer, Window,
 };
 use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::{Delegation, Grant, HqSigner, Roots};
@@ -37,6 +39,11 @@ pub(crate) struct MiniHq {
     pub(crate) refuse_enrol: Option<ProblemKind>,
     pub(crate) foreign_grant: bool,
     pub(crate) trouble: Option<String>,
+    /// What HQ takes for the unit's secret.
+    pub(crate) sealing: Option<UnitSecret>,
+    pub(crate) contacts: Vec<Contact>,
+    /// What was shown in each `enrol`.
+    pub(crate) shown: Vec<Credential>,
     pub(crate) down: bool,
     pub(crate) calls: u32,
     pub(crate) enrolments: u32,
@@ -73,6 +80,9 @@ impl MiniHq {
             refuse_enrol: None,
             foreign_grant: false,
             trouble: None,
+            sealing: None,
+            contacts: Vec::new(),
+            shown: Vec::new(),
             down: false,
             calls: 0,
             enrolments: 0,
@@ -142,7 +152,12 @@ impl MiniHq {
             time: self.clock,
             hq_nonce: "n".into(),
             seed: Secret::new([7; 32]),
+            sealed_seed: self.sealing.as_ref().map(|secret| {
+                let seed = Secret::new([8; 32]);
+                secret.seal_seed(&RustCrypto, &req, [9; 32], &seed)
+            }),
         };
+        self.contacts.push(contact);
         (Typ::ContactAnswer, answer.to_object())
     }
 
@@ -154,6 +169,7 @@ impl MiniHq {
         };
         let verified = unverified.verify(&RustCrypto, &key).unwrap();
         let enrol = Enrol::parse(&verified.payload).unwrap();
+        self.shown.push(enrol.credential);
         let thumbprint = key.thumbprint(&RustCrypto);
         let shown = enrol.grant.map(|grant| {
             Grant::open(&RustCrypto, &self.roots, &grant, self.oldest_grant_epoch).unwrap()

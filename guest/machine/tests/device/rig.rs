@@ -35,7 +35,7 @@ impl Rig {
             firmware: ShortText::parse("firmware", "1.0").unwrap(),
             build_time: Timestamp::from_millis(NOW - 86_400_000),
             personal: b"02:00:00:00:00:01".to_vec(),
-            credential: Credential::Open,
+            credential: Credential::default(),
             hq_trusted: false,
             assessments: Vec::new(),
             durable_storage: true,

@@ -143,6 +143,7 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
             "AddressesReported",
             Event::AddressesReported(vec!["10.0.0.9".parse().unwrap()]),
         ),
+        ("CodeTyped", Event::CodeTyped(super::factory::code())),
         ("ResetRequested", Event::ResetRequested),
         ("RenewRequested", Event::RenewRequested),
         ("CredentialRefused", refusal(1)),

@@ -1,7 +1,8 @@
 //! A box that says exactly what a test wants it to say.
 
-use otscert_machine::crypto::{Crypto, Secret, SecretBytes};
+use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::entropy::Grade;
+use otscert_machine::factory::UnitSecret;
 use otscert_machine::hq::seal::Sealed;
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::Timestamp;
@@ -13,7 +14,7 @@ use otscert_machine::wire::jws::{self, Header, Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
     Address, AddressAnswer, Contact, ContactAnswer, Continuity, Credential, Enrol, EnrolAnswer,
     EntropyReport, Order, OrderAnswer, OrderStatus, Poll, PollAnswer, Problem, Retire,
-    RetireAnswer,
+    RetireAnswer, UnitName, UnitProof,
 };
 use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::{Delegation, Expiry};
@@ -32,6 +33,11 @@ pub(crate) struct Client {
     pub(crate) token: String,
     pub(crate) grant: Option<Object>,
     pub(crate) serving: Option<Digest>,
+    /// What it shows when it enrols.
+    pub(crate) credential: Credential,
+    /// The factory secret, proved in each enrolment.
+    pub(crate) secret: Option<UnitSecret>,
+    pub(crate) boot_count: u64,
     pub(crate) nonces: u64,
     pub(crate) keys: u64,
     /// Every request it ever sent.
@@ -60,6 +66,9 @@ impl Client {
             token: String::new(),
             grant: None,
             serving: None,
+            credential: Credential::default(),
+            secret: None,
+            boot_count: 1,
             nonces: 0,
             keys: 0,
             sent: Vec::new(),
@@ -100,23 +109,38 @@ impl Client {
     }
 
     pub(crate) fn contact(&mut self, world: &mut World) -> ContactAnswer {
+        self.contact_of(world, None).1
+    }
+
+    /// A contact that says which unit it is, and the digest of it.
+    pub(crate) fn contact_as_unit(&mut self, world: &mut World) -> (Digest, ContactAnswer) {
+        let serial = self
+            .credential
+            .unit
+            .as_ref()
+            .map(|unit| unit.serial.clone());
+        let epoch = self.secret.as_ref().map(|secret| secret.epoch);
+        let (serial, epoch) = serial.zip(epoch).unwrap();
+        self.contact_of(world, Some(UnitName { serial, epoch }))
+    }
+
+    fn contact_of(&mut self, world: &mut World, unit: Option<UnitName>) -> (Digest, ContactAnswer) {
         let contact = Contact {
             aud: HQ_ID.into(),
             nonce: Digest::new(CRYPTO.sha256(&[&self.next_nonce().to_be_bytes()])),
             model: text(&self.model),
             firmware: text("1.0"),
-            boot_count: 1,
+            boot_count: self.boot_count,
+            unit,
         };
         let body = contact.to_bytes();
+        let req = Digest::of(&CRYPTO, &body);
         let reply = world.request(Endpoint::Contact, &body);
         let (typ, payload) = open(&reply);
         assert_eq!(typ, Typ::ContactAnswer);
         let answer = ContactAnswer::parse(&payload).unwrap();
-        assert_eq!(
-            (answer.sub, answer.req),
-            (contact.nonce, Digest::of(&CRYPTO, &body))
-        );
-        answer
+        assert_eq!((answer.sub, answer.req), (contact.nonce, req));
+        (req, answer)
     }
 
     pub(crate) fn enrol_bytes(&mut self, hq_nonce: &str) -> Vec<u8> {
@@ -125,7 +149,8 @@ impl Client {
             hq_nonce: hq_nonce.into(),
             model: text(&self.model),
             firmware: text("1.0"),
-            credential: Credential::Open,
+            boot_count: Some(self.boot_count),
+            credential: self.shown_on(hq_nonce),
             entropy: EntropyReport {
                 grade: Grade::A,
                 sources: vec![text("system")],
@@ -135,20 +160,15 @@ impl Client {
         self.sign_enrol(&enrol)
     }
 
-    pub(crate) fn enrol_with_code(&mut self, hq_nonce: &str) -> Vec<u8> {
-        let enrol = Enrol {
-            nonce: self.nonce(),
-            hq_nonce: hq_nonce.into(),
-            model: text(&self.model),
-            firmware: text("1.0"),
-            credential: Credential::ClaimCode(SecretBytes::new(b"ABCD".to_vec())),
-            entropy: EntropyReport {
-                grade: Grade::B,
-                sources: Vec::new(),
-            },
-            grant: None,
-        };
-        self.sign_enrol(&enrol)
+    /// What it shows, with a proof by its secret for that nonce.
+    pub(crate) fn shown_on(&self, hq_nonce: &str) -> Credential {
+        let mut shown = self.credential.clone();
+        if let (Some(secret), Some(unit)) = (&self.secret, &mut shown.unit) {
+            let mac = secret.proof(&CRYPTO, &self.public().thumbprint(&CRYPTO), hq_nonce);
+            let epoch = secret.epoch;
+            unit.proof = Some(UnitProof { epoch, mac });
+        }
+        shown
     }
 
     fn sign_enrol(&self, enrol: &Enrol) -> Vec<u8> {
@@ -282,6 +302,7 @@ impl Client {
         let poll = Poll {
             continuity: self.continuity(),
             firmware: text("1.0"),
+            boot_count: Some(self.boot_count),
             serving: self.serving,
             trouble: trouble.map(Into::into),
         };

@@ -212,7 +212,7 @@ impl Unit {
             firmware: text("1.0"),
             build_time: Timestamp::from_millis(NOW - 86_400_000),
             personal: vec![n],
-            credential: Credential::Open,
+            credential: Credential::default(),
             hq_trusted: false,
             assessments: Vec::new(),
             durable_storage: true,

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use otscert_machine::crypto::Crypto;
 use otscert_machine::entropy::Generator;
-use otscert_machine::hq::MOST_FROM_PREFIX;
-use otscert_machine::hq::config::{Config, RawConfig};
+use otscert_machine::hq::config::{Config, Limits, RawConfig};
 use otscert_machine::hq::continuity::REMEMBERED;
 use otscert_machine::hq::drive::Command;
 use otscert_machine::hq::event::{Candidates, NoteKind};
 use otscert_machine::hq::names::{Label, MAX_CANDIDATES};
-use otscert_machine::hq::records::{Admitted, DeviceRecord, Key, NameRecord, Record};
+use otscert_machine::hq::records::{DeviceRecord, Key, NameRecord, Record};
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::{Span, Timestamp};
 use otscert_machine::types::{DeviceId, Ed25519Public, NameMode};
@@ -132,7 +131,7 @@ fn policy_decides_who_gets_in() {
     assert_eq!(kind, ProblemKind::UnknownModel);
 
     world.config = Config::new(&CRYPTO, raw_config()).unwrap();
-    world.load.enrolled_from_prefix = MOST_FROM_PREFIX;
+    world.load.enrolled_from_prefix = Limits::default().from_prefix;
     let mut crowd = Client::new(3);
     let body = crowd.enrol_bytes(&hq_nonce);
     let reply = world.request(Endpoint::Enrol, &body);
@@ -140,14 +139,12 @@ fn policy_decides_who_gets_in() {
     assert!(reply.retry_after_s.is_some());
     assert!(world.store.is_empty(), "who is refused leaves no trace");
 
-    world.load.enrolled_from_prefix = 0;
-    let body = crowd.enrol_with_code(&hq_nonce);
+    world.load.trusted = true;
+    let body = crowd.enrol_bytes(&hq_nonce);
     assert!(matches!(
         crowd.send(&mut world, Endpoint::Enrol, body),
         Said::Enrol(_)
     ));
-    let device = world.device(crowd.id.as_ref().unwrap());
-    assert_eq!(device.admitted, Admitted::OpenUnproved);
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "a test names what it wants, refuses the rest"
 )]
 
+mod admission;
 mod certificate;
 mod client;
 mod continuity;

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 
 use otscert_machine::crypto::Crypto;
 use otscert_machine::entropy::Generator;
+use otscert_machine::hq::Bundle;
 use otscert_machine::hq::drive::Input;
 use otscert_machine::hq::event::{Effect, Event, Heard, OperatorOrder, Subject, Verdict};
 use otscert_machine::hq::issuance::{Issuance, Wait};
-use otscert_machine::hq::records::{Bundle, DeviceRecord, Key, Record};
+use otscert_machine::hq::records::{DeviceRecord, Key, Record};
 use otscert_machine::hq::{reads, step};
 use otscert_machine::peer::{
     Answer, Authorization, AuthorizationState, CaOperation, CaProblem, CaProblemKind, Challenge,

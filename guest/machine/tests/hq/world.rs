@@ -7,7 +7,7 @@ use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
 use otscert_machine::host::{Host, HostError};
-use otscert_machine::hq::config::{Admission, Ca, Config, RawConfig, RawModel};
+use otscert_machine::hq::config::{Ca, Config, Limits, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
 use otscert_machine::hq::event::{Load, Note, NoteKind, Summary};
 use otscert_machine::hq::records::{DeviceRecord, Key, Record};
@@ -77,10 +77,21 @@ pub(crate) fn raw_config() -> RawConfig {
         token_key: vec![3; 32],
         roots: vec![CRYPTO.ed25519_public(&seed(1)).to_vec()],
         models: vec![
-            model("*", NameMode::Address, Admission::Open),
-            model("word-box", NameMode::Word, Admission::Open),
-            model("closed-box", NameMode::Address, Admission::Closed),
+            model("*", NameMode::Address, &["open"]),
+            model("word-box", NameMode::Word, &["open"]),
+            model("closed-box", NameMode::Address, &["closed"]),
+            model("coded-box", NameMode::Address, &["claim-code"]),
+            model("secret-box", NameMode::Address, &["factory-secret"]),
+            model("vouched-box", NameMode::Address, &["voucher"]),
+            model("looked-at-box", NameMode::Address, &["approval"]),
+            model(
+                "choosy-box",
+                NameMode::Address,
+                &["voucher+factory-secret", "claim-code+approval"],
+            ),
         ],
+        batch_keys: vec![(7, vec![77; 32])],
+        voucher_keys: vec![CRYPTO.ed25519_public(&seed(6)).to_vec()],
         cas: vec![Ca {
             name: "ca".into(),
             profile: Some("short".into()),
@@ -92,11 +103,12 @@ pub(crate) fn raw_config() -> RawConfig {
     }
 }
 
-fn model(name: &str, mode: NameMode, admission: Admission) -> RawModel {
+fn model(name: &str, mode: NameMode, admission: &[&str]) -> RawModel {
     RawModel {
         name: name.into(),
         mode,
-        admission,
+        admission: admission.iter().map(ToString::to_string).collect(),
+        limits: Limits::default(),
         ca: None,
     }
 }
@@ -173,7 +185,7 @@ impl World {
     }
 
     pub(crate) fn input(&self, endpoint: Endpoint, body: &[u8]) -> Input {
-        let (prefix, load) = (self.network.clone(), self.load);
+        let (prefix, load) = (self.network.clone(), self.load.clone());
         Input::Request {
             endpoint,
             prefix,
@@ -188,11 +200,16 @@ impl World {
     }
 
     pub(crate) fn command(&mut self, subject: &str, order: Command) {
-        self.call(Input::Command {
-            subject: subject.into(),
-            order,
-        })
-        .unwrap();
+        self.try_command(subject, order).unwrap();
+    }
+
+    pub(crate) fn try_command(
+        &mut self,
+        subject: &str,
+        order: Command,
+    ) -> Result<Decision, AdvanceError> {
+        let subject = subject.into();
+        self.call(Input::Command { subject, order })
     }
 
     /// Performs one row of the outbox and feeds the answer back.

@@ -9,6 +9,7 @@ use otscert_machine::entropy::{
     Bits, Class, Credit, Entropy, Generator, Grade, Ledger, MAX_SOURCES, MOST_FAULTS, SampleError,
     Source, SourceId, SourceKind, SourceState,
 };
+use otscert_machine::factory::ClaimCode;
 use proptest::prelude::*;
 
 #[test]
@@ -57,8 +58,19 @@ fn what_the_machine_has_by_itself_counts_against_those_who_cannot_know_it() {
         Class::ALL.map(|class| uniform.of(class))
     };
     let mut entropy = start();
-    entropy.label(&RustCrypto, b"1234567890123456789012345");
-    assert_eq!(bits(&entropy), [0; 6], "nobody knows how a code was made");
+    let code = ClaimCode::draw(&[1; 16]).expect("its check symbol is a digit");
+    entropy.label(&RustCrypto, &code);
+    let after_80_bits = "HQ issued it, and whoever has seen the label knows it";
+    assert_eq!(bits(&entropy), [80, 80, 80, 0, 0, 80], "{after_80_bits}");
+    assert_eq!(entropy.grade(), Grade::D, "80 bits are too few for a key");
+
+    let mut entropy = start();
+    let long = (0..).find_map(|n| ClaimCode::draw_long(&[n; 26])).unwrap();
+    entropy.label(&RustCrypto, &long);
+    assert_eq!(bits(&entropy), [130, 130, 130, 0, 0, 130]);
+    assert_eq!(entropy.grade(), Grade::B);
+
+    let mut entropy = start();
     entropy.unit_secret(&RustCrypto, &[7; 16]);
     assert_eq!(
         bits(&entropy),

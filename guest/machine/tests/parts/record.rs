@@ -41,7 +41,10 @@ fn the_stored_form_is_frozen() {
     assert_eq!(bytes[..head.len()], *head);
     assert_eq!(bytes[head.len()..], RustCrypto.sha256(&[head])[..16]);
     let numbers = RecordKind::ALL.map(|kind| kind as u8);
-    assert_eq!(numbers, [1, 2, 3, 4, 16, 17, 18, 19, 20, 21, 22, 23]);
+    assert_eq!(
+        numbers,
+        [1, 2, 3, 4, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25]
+    );
 }
 
 #[test]

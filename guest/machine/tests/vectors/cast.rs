@@ -1,6 +1,7 @@
 //! Who sends the messages of the vectors: fixed seeds, ids and times.
 
 use otscert_machine::crypto::{Crypto, Secret};
+use otscert_machine::factory::{UnitSecret, unit_secret};
 use otscert_machine::time::{ClockTrust, Moment, Monotonic, Timestamp};
 use otscert_machine::types::{DeviceId, Digest, DnsName, Ed25519Public, NameMode, Nonce};
 use otscert_machine::wire::base64url;
@@ -15,7 +16,8 @@ pub(crate) const MODEL: &str = "acme-router";
 pub(crate) const FIRMWARE: &str = "1.4.2";
 pub(crate) const DEVICE: &str = "abcdefghij234567klmn";
 pub(crate) const NAME: &str = "ovsbggbrp2dikgkdddpdmgsm2m.boxes.example.net";
-pub(crate) const CLAIM_CODE: &[u8] = b"7K3M-Q2WT-9XHB";
+/// As printed on the label.
+pub(crate) const CLAIM_CODE: &str = "7K3M-Q2WT-9XHB-04ZF-J";
 /// 2026-11-23T00:00:00Z.
 pub(crate) const NOW: u64 = 1_795_392_000_000;
 /// 2027-11-23T00:00:00Z.
@@ -63,8 +65,30 @@ impl Cast {
         seed("ca")
     }
 
-    pub(crate) fn unit_secret(&self) -> Secret<32> {
-        seed("unit secret")
+    /// The maker's secret, of which everything in its units comes.
+    pub(crate) fn factory_master(&self) -> Secret<32> {
+        seed("factory master")
+    }
+
+    /// What signs vouchers, and nothing else.
+    pub(crate) fn factory(&self) -> Pair {
+        pair("factory")
+    }
+
+    pub(crate) fn batch_key(&self) -> Secret<32> {
+        unit_secret::batch_key(&CRYPTO, &self.factory_master(), 1)
+    }
+
+    pub(crate) fn unit_secret(&self) -> UnitSecret {
+        let (model, serial) = (
+            super::messages::short(MODEL),
+            super::messages::short("SN-0001"),
+        );
+        UnitSecret::derive(&CRYPTO, &self.batch_key(), 1, &model, &serial)
+    }
+
+    pub(crate) fn sealed_seed(&self) -> Secret<32> {
+        seed("sealed seed")
     }
 
     pub(crate) fn hq_seed(&self) -> Secret<32> {
@@ -144,9 +168,14 @@ impl Cast {
                 "next-hq": both(self.next_hq_key()),
                 "identity": both(self.identity()),
                 "stranger": both(self.stranger()),
+                "factory": both(self.factory()),
             },
             "p256": { "tls": point(self.tls_key()), "ca": point(self.ca_key()) },
-            "unitSecret": base64url::encode(self.unit_secret().expose()),
+            "factoryMaster": base64url::encode(self.factory_master().expose()),
+            "batchKey": base64url::encode(self.batch_key().expose()),
+            "unitSecret": base64url::encode(self.unit_secret().secret.expose()),
+            "sealedSeed": base64url::encode(self.sealed_seed().expose()),
+            "claimCode": CLAIM_CODE,
             "now": NOW,
         })
     }

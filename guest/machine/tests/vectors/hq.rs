@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
 use otscert_machine::host::{Host, HostError};
-use otscert_machine::hq::config::{Admission, Ca, RawConfig, RawModel};
+use otscert_machine::hq::config::{Ca, Limits, RawConfig, RawModel};
 use otscert_machine::hq::event::Load;
 use otscert_machine::hq::seal::Sealed;
 use otscert_machine::hq::{self, Config, Input};
@@ -41,9 +41,12 @@ impl Hq {
             models: vec![RawModel {
                 name: MODEL.into(),
                 mode: NameMode::Address,
-                admission: Admission::Open,
+                admission: vec!["open".into()],
+                limits: Limits::default(),
                 ca: None,
             }],
+            batch_keys: Vec::new(),
+            voucher_keys: Vec::new(),
             cas: vec![Ca {
                 name: "test".into(),
                 profile: None,
@@ -77,6 +80,7 @@ impl Hq {
             model: short(MODEL),
             firmware: short(FIRMWARE),
             boot_count: 1,
+            unit: None,
         };
         let Self { config, memory } = self;
         let answer = decide(config, memory, Endpoint::Contact, &contact.to_bytes());
@@ -84,7 +88,7 @@ impl Hq {
         let answer = answer.verify(&CRYPTO, &cast.hq_key().1).unwrap();
         let answer = ContactAnswer::parse(&answer.payload).unwrap();
 
-        let mut enrol = enrol(Credential::Open);
+        let mut enrol = enrol(Credential::default());
         enrol.hq_nonce = answer.hq_nonce;
         enrol.grant = Some(cast.grant().sign(&CRYPTO, &cast.hq()));
         let (seed, public) = cast.identity();

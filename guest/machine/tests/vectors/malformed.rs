@@ -272,7 +272,7 @@ fn headers(cast: &Cast, list: &mut Cases) {
     let both = format!(r#""jwk":{jwk},"kid""#);
     list.poll("jwk outside enrol", "malformed", changed(r#""kid""#, &both));
 
-    let payload = enrol(Credential::Open).to_object();
+    let payload = enrol(Credential::default()).to_object();
     let enrolment = |key: Ed25519Public| Header {
         typ: Typ::Enrol,
         aud: HQ_ID.into(),
@@ -307,7 +307,7 @@ fn headers(cast: &Cast, list: &mut Cases) {
         &CRYPTO,
         &who.0,
         &enrolment(who.1),
-        &enrol(Credential::Open).to_object(),
+        &enrol(Credential::default()).to_object(),
     );
     list.add(
         "right, but for HQ's nonce",

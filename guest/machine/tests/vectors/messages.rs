@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use otscert_machine::crypto::{Secret, SecretBytes};
+use otscert_machine::crypto::Secret;
 use otscert_machine::entropy::Grade;
+use otscert_machine::factory::ClaimCode;
 use otscert_machine::time::{Span, Timestamp};
 use otscert_machine::types::{CertName, Digest, DnsName, NameMode, ShortText};
 use otscert_machine::wire::json::Object;
@@ -11,10 +12,11 @@ use otscert_machine::wire::jws::{self, Header, Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
     Address, AddressAnswer, Binding, Command, Contact, ContactAnswer, Continuity, Credential,
     Enrol, EnrolAnswer, EntropyReport, Issued, Order, OrderAnswer, OrderStatus, Poll, PollAnswer,
-    Problem, Retire, RetireAnswer, Window,
+    Problem, Retire, RetireAnswer, UnitClaim, UnitName, UnitProof, Window,
 };
 use otscert_machine::wire::problem;
 use otscert_machine::wire::trust::Grant;
+use otscert_machine::wire::voucher::Voucher;
 use otscert_machine::x509::csr;
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ pub(crate) fn enrol(credential: Credential) -> Enrol {
         hq_nonce: opaque("hq nonce"),
         model: short(MODEL),
         firmware: short(FIRMWARE),
+        boot_count: Some(1),
         credential,
         entropy: EntropyReport {
             grade: Grade::A,
@@ -78,34 +81,23 @@ struct Book<'a> {
 
 impl Book<'_> {
     fn bootstrap(&mut self) {
-        let contact = Contact {
+        let mut contact = Contact {
             aud: HQ_ID.into(),
             nonce: digest("contact"),
             model: short(MODEL),
             firmware: short(FIRMWARE),
             boot_count: 1,
+            unit: None,
         };
-        let bytes = contact.to_bytes();
-        let req = Digest::of(&CRYPTO, &bytes);
-        self.files.insert(
-            "contact".into(),
-            json!({
-                "what": "A box that has never run asks for time, seed and nonce. Unsigned.",
-                "from": "device",
-                "endpoint": "contact",
-                "signer": null,
-                "header": null,
-                "payload": serde_json::from_slice::<Value>(&bytes).unwrap(),
-                "message": String::from_utf8(bytes).unwrap(),
-                "sha256": req.to_string(),
-            }),
-        );
-        let answer = ContactAnswer {
+        let what = "A box that has never run asks for time, seed and nonce. Unsigned.";
+        let req = self.contact("contact", what, &contact);
+        let mut answer = ContactAnswer {
             sub: contact.nonce,
             req,
             time: time(),
             hq_nonce: opaque("hq nonce"),
             seed: self.cast.hq_seed(),
+            sealed_seed: None,
         };
         self.by_hq(
             "contact-answer",
@@ -114,37 +106,54 @@ impl Book<'_> {
             &answer.to_object(),
             Some("contact"),
         );
+        contact.unit = Some(UnitName {
+            serial: short("SN-0001"),
+            epoch: 1,
+        });
+        let what = "The same of a box that has a factory secret.";
+        let req = self.contact("contact-unit", what, &contact);
+        let seal = *digest("seal").bytes();
+        let secret = self.cast.unit_secret();
+        answer.req = req;
+        answer.sealed_seed = Some(secret.seal_seed(&CRYPTO, &req, seal, &self.cast.sealed_seed()));
+        self.by_hq(
+            "contact-answer-sealed",
+            "With a second seed, sealed under the unit's secret.",
+            Typ::ContactAnswer,
+            &answer.to_object(),
+            Some("contact-unit"),
+        );
 
         let open = self.enrol(
             "enrol",
             "Nothing proves the unit.",
-            &enrol(Credential::Open),
+            &enrol(Credential::default()),
         );
-        let code = Credential::ClaimCode(SecretBytes::new(CLAIM_CODE.to_vec()));
+        let code = Credential {
+            claim_code: Some(ClaimCode::parse(CLAIM_CODE).unwrap()),
+            unit: None,
+        };
         self.enrol("enrol-claim-code", "The code on the label.", &enrol(code));
         let thumbprint = self.cast.identity().1.thumbprint(&CRYPTO);
         let hq_nonce = opaque("hq nonce");
-        let parts: [&[u8]; 3] = [
-            b"otscert enrol v1\0",
-            thumbprint.bytes(),
-            hq_nonce.as_bytes(),
-        ];
-        let mac = otscert_machine::crypto::Crypto::hmac_sha256(
-            &CRYPTO,
-            self.cast.unit_secret().expose(),
-            &parts,
-        );
-        let secret = Credential::UnitSecret {
+        let secret = self.cast.unit_secret();
+        let unit = UnitClaim {
             serial: short("SN-0001"),
-            epoch: 1,
-            mac,
+            proof: Some(UnitProof {
+                epoch: secret.epoch,
+                mac: secret.proof(&CRYPTO, &thumbprint, &hq_nonce),
+            }),
+        };
+        let secret = Credential {
+            claim_code: None,
+            unit: Some(unit),
         };
         self.enrol(
             "enrol-unit-secret",
             "An HMAC by the factory secret.",
             &enrol(secret),
         );
-        let mut again = enrol(Credential::Open);
+        let mut again = enrol(Credential::default());
         again.nonce = nonce("enrol again");
         again.grant = Some(self.cast.grant().sign(&CRYPTO, &self.cast.hq()));
         self.enrol(
@@ -216,6 +225,7 @@ impl Book<'_> {
         let poll = Poll {
             continuity: continuity("poll"),
             firmware: short(FIRMWARE),
+            boot_count: Some(1),
             serving: None,
             trouble: None,
         };
@@ -385,6 +395,13 @@ impl Book<'_> {
         self.file("delegation-next", what, "spare-root", &next, None);
         let grant = self.cast.grant().sign(&CRYPTO, &self.cast.hq());
         self.file("grant", "HQ gives a name to a key.", "hq", &grant, None);
+        let voucher = Voucher {
+            model: short(MODEL),
+            serials: vec![short("SN-0001"), short("SN-0002")],
+        };
+        let voucher = voucher.sign(&CRYPTO, HQ_ID, &self.cast.factory().0);
+        let what = "The maker lists units that may have a name; imported at HQ, not sent by boxes.";
+        self.file("voucher", what, "factory", &voucher, None);
     }
 
     fn problems(&mut self) {
@@ -415,6 +432,23 @@ impl Book<'_> {
         let what = "Every refusal, each as an answer to the vector `poll`.";
         self.files
             .insert("problems".into(), json!({ "what": what, "cases": cases }));
+    }
+
+    fn contact(&mut self, name: &str, what: &str, contact: &Contact) -> Digest {
+        let bytes = contact.to_bytes();
+        let req = Digest::of(&CRYPTO, &bytes);
+        let file = json!({
+            "what": what,
+            "from": "device",
+            "endpoint": "contact",
+            "signer": null,
+            "header": null,
+            "payload": serde_json::from_slice::<Value>(&bytes).unwrap(),
+            "message": String::from_utf8(bytes).unwrap(),
+            "sha256": req.to_string(),
+        });
+        self.files.insert(name.into(), file);
+        req
     }
 
     fn enrol(&mut self, name: &str, what: &str, enrol: &Enrol) -> Digest {

@@ -483,6 +483,7 @@ fn new_order() -> NewOrder {
         profile: None,
         replaces: None,
         price: OrderPrice::First,
+        proved: false,
     }
 }
 

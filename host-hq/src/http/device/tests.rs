@@ -38,6 +38,7 @@ impl Answers for Double {
                 problem: "bad-token".to_owned(),
                 body: b"signed".to_vec(),
                 retry_after_s: (outcome == Outcome::Limited).then_some(9),
+                enrolled: (endpoint == Endpoint::Enrol).then(|| "router".to_owned()),
             }),
             None => Err(RequestError::Failed),
         }
@@ -60,6 +61,7 @@ impl Bench {
         let router = router(DeviceApi {
             answers: Arc::clone(&double) as _,
             limiter: Arc::new(SourceLimiter::new(1, 3)),
+            trusted: Arc::from(["198.51.100.0/24".parse().unwrap()]),
             load: Arc::default(),
             clock: Arc::new(MockClock::at(Timestamp::from_millis(1_800_000_000_000))),
             metrics: metrics.clone(),
@@ -132,7 +134,8 @@ async fn a_message_reaches_the_registrar_with_its_source_and_comes_back_signed()
     let load = Load {
         enrolled_from_prefix: 1,
         enrolled_in_all: 1,
-        queued: 0,
+        enrolled_by_model: vec![("router".to_owned(), 1)],
+        ..Load::default()
     };
     assert_eq!(
         asked[1],

@@ -293,6 +293,7 @@ async fn a_full_quota_defers_an_order_with_a_turn_of_its_own_and_the_ca_is_not_a
     rig.cas.get_mut("le").unwrap().quota = vec![QuotaLimit {
         prices: vec![OrderPrice::First],
         scope: crate::work::quota::QuotaScope::Account,
+        unproved_only: false,
         max: 2,
         window_ms: 1_000,
     }];

@@ -44,6 +44,7 @@ async fn what_has_expired_goes_and_the_rest_stays() {
                 let charge = Charge {
                     ca: "le".to_owned(),
                     price: OrderPrice::First,
+                    proved: false,
                     name_set: "x".to_owned(),
                 };
                 tx.charge(&subject("own"), &charge, START).await
@@ -95,6 +96,8 @@ async fn what_has_expired_goes_and_the_rest_stays() {
                     ca: "le",
                     prices: &prices,
                     name_set: None,
+                    unproved_only: false,
+                    ahead_of_proved: false,
                     since: Timestamp::from_millis(0),
                     limit: 10,
                 };

@@ -8,7 +8,7 @@ use otscert_machine::peer::{
     OrderState, Price, Request,
 };
 use otscert_machine::time::{ClockTrust, Moment, Span, Timestamp};
-use otscert_machine::types::{CertName, DnsName, ExchangeId};
+use otscert_machine::types::{CertName, Digest, DnsName, ExchangeId};
 
 use super::bindings::exports::otscert::provision::{provisioner, registrar};
 use super::bindings::otscert::provision::{network, types};
@@ -44,6 +44,7 @@ pub(super) fn device_input(input: &DeviceInput) -> provisioner::Input {
         DeviceInput::Reset => provisioner::Input::Reset,
         DeviceInput::Renew => provisioner::Input::Renew,
         DeviceInput::Companion(seed) => provisioner::Input::Companion(seed.expose().to_vec()),
+        DeviceInput::ClaimCode(code) => provisioner::Input::ClaimCode(code.printed()),
         DeviceInput::CredentialRefused { version, reason } => {
             provisioner::Input::CredentialRefused(provisioner::CredentialRefusal {
                 version: *version,
@@ -64,6 +65,8 @@ pub(super) fn hq_input(input: &HqInput) -> registrar::Input {
             endpoint: self::endpoint(*endpoint),
             source_prefix: prefix.clone(),
             load: registrar::Load {
+                trusted: load.trusted,
+                enrolled_by_model: load.enrolled_by_model.clone(),
                 enrolled_from_prefix: load.enrolled_from_prefix,
                 enrolled_in_all: load.enrolled_in_all,
                 queued: load.queued,
@@ -89,9 +92,31 @@ pub(super) fn hq_input(input: &HqInput) -> registrar::Input {
                 Command::Accept => registrar::OperatorOrder::Accept,
                 Command::Renew => registrar::OperatorOrder::Renew,
                 Command::OwnCsr(csr) => registrar::OperatorOrder::OwnCsr(csr.clone()),
+                Command::ImportClaims { codes, model } => {
+                    registrar::OperatorOrder::ImportClaims(registrar::Claims {
+                        codes: digests(codes),
+                        model: model.as_ref().map(ToString::to_string),
+                    })
+                }
+                Command::ImportVoucher(voucher) => {
+                    registrar::OperatorOrder::ImportVoucher(voucher.clone())
+                }
+                Command::ImportStarvedKeys { release, keys } => {
+                    registrar::OperatorOrder::ImportStarvedKeys(registrar::StarvedKeys {
+                        release: release.to_string(),
+                        keys: digests(keys),
+                    })
+                }
+                Command::ReleaseClaim(code) => {
+                    registrar::OperatorOrder::ReleaseClaim(code.bytes().to_vec())
+                }
             },
         }),
     }
+}
+
+fn digests(list: &[Digest]) -> Vec<Vec<u8>> {
+    list.iter().map(|digest| digest.bytes().to_vec()).collect()
 }
 
 /// What the component submitted, as the machine would have.
@@ -137,6 +162,7 @@ fn ca_operation(operation: types::CaOperation) -> anyhow::Result<CaOperation> {
                 types::OrderPrice::Renewal => Price::Renewal,
                 types::OrderPrice::First => Price::First,
             },
+            proved: order.proved,
         },
         types::CaOperation::Authorizations(order) => CaOperation::Authorizations(order_ref(order)),
         types::CaOperation::ChallengeReady(challenge) => CaOperation::ChallengeReady {

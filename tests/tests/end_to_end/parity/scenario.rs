@@ -10,7 +10,8 @@ use otscert_machine::device::config::Credential;
 use otscert_machine::device::drive::Input as DeviceInput;
 use otscert_machine::device::progress::Progress;
 use otscert_machine::device::{Config as DeviceConfig, Device};
-use otscert_machine::hq::config::{Admission, Ca, RawConfig, RawModel};
+use otscert_machine::factory::{ClaimCode, UnitSecret};
+use otscert_machine::hq::config::{Ca, Limits, RawConfig, RawModel};
 use otscert_machine::hq::drive::{Command, Input as HqInput};
 use otscert_machine::hq::event::Load;
 use otscert_machine::hq::{self, Config as HqConfig};
@@ -80,6 +81,15 @@ impl Script {
             requests: Vec::new(),
             ca: YesCa::new()?,
         };
+        life.device(DeviceInput::ClaimCode(claim_code()))?;
+        let digest = claim_code().digest(&RustCrypto);
+        life.hq(HqInput::Command {
+            subject: "own".to_owned(),
+            order: Command::ImportClaims {
+                codes: vec![digest],
+                model: Some(short(model)?),
+            },
+        })?;
         life.device(DeviceInput::Addresses(vec![LAN]))?;
         life.until("the first certificate", |life| {
             life.progress.credential_version == 1
@@ -355,7 +365,11 @@ pub(super) fn device_config(model: &str) -> anyhow::Result<DeviceConfig> {
         firmware: ShortText::parse("firmware", FIRMWARE)?,
         build_time: Timestamp::from_millis(BUILD_TIME),
         personal: PERSONAL.to_vec(),
-        credential: Credential::Open,
+        credential: Credential {
+            claim_code: Some(claim_code()),
+            serial: Some(short(SERIAL)?),
+            secret: Some(unit_secret(model)?),
+        },
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,
@@ -370,7 +384,14 @@ pub(super) fn wit_device_config(model: &str) -> anyhow::Result<provisioner::Conf
         firmware: FIRMWARE.to_owned(),
         build_time_ms: BUILD_TIME,
         personal: PERSONAL.to_vec(),
-        credential: provisioner::UnitCredential::Open,
+        credential: provisioner::UnitCredential {
+            claim_code: Some(claim_code().printed()),
+            serial: Some(SERIAL.to_owned()),
+            secret: Some(provisioner::UnitSecret {
+                epoch: EPOCH,
+                secret: unit_secret(model)?.secret.expose().to_vec(),
+            }),
+        },
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,
@@ -381,7 +402,8 @@ pub(super) fn hq_config() -> anyhow::Result<HqConfig> {
     let model = |name: &str, mode| RawModel {
         name: name.to_owned(),
         mode,
-        admission: Admission::Open,
+        admission: ADMISSION.map(str::to_owned).to_vec(),
+        limits: Limits::default(),
         ca: None,
     };
     let raw = RawConfig {
@@ -395,6 +417,8 @@ pub(super) fn hq_config() -> anyhow::Result<HqConfig> {
             model("router", NameMode::Address),
             model("camera", NameMode::Word),
         ],
+        batch_keys: vec![(EPOCH, BATCH_KEY.to_vec())],
+        voucher_keys: Vec::new(),
         cas: vec![Ca {
             name: CA.to_owned(),
             profile: Some("short".to_owned()),
@@ -411,7 +435,9 @@ pub(super) fn wit_hq_config() -> registrar::Config {
     let model = |name: &str, mode| registrar::Model {
         name: name.to_owned(),
         mode,
-        admission: registrar::Admission::Open,
+        admission: ADMISSION.map(str::to_owned).to_vec(),
+        enrolments_from_prefix: Limits::default().from_prefix,
+        enrolments_of_model: Limits::default().of_model,
         ca: None,
     };
     let ca = registrar::Ca {
@@ -430,12 +456,47 @@ pub(super) fn wit_hq_config() -> registrar::Config {
             model("router", registrar::NameMode::Address),
             model("camera", registrar::NameMode::Word),
         ],
+        batch_keys: vec![registrar::BatchKey {
+            epoch: EPOCH,
+            key: BATCH_KEY.to_vec(),
+        }],
+        voucher_keys: Vec::new(),
         cas: vec![ca],
         own_names: Vec::new(),
         oldest_grant_epoch: None,
         danger_loopback: false,
     }
 }
+
+/// What the factory wrote into the unit.
+fn unit_secret(model: &str) -> anyhow::Result<UnitSecret> {
+    let key = Secret::new(BATCH_KEY);
+    let (model, serial) = (short(model)?, short(SERIAL)?);
+    Ok(UnitSecret::derive(
+        &RustCrypto,
+        &key,
+        EPOCH,
+        &model,
+        &serial,
+    ))
+}
+
+fn short(text: &str) -> anyhow::Result<ShortText> {
+    Ok(ShortText::parse("text", text)?)
+}
+
+/// What is printed on its label.
+pub(super) fn claim_code() -> ClaimCode {
+    (0..)
+        .find_map(|n| ClaimCode::draw(&[n; 16]))
+        .expect("most draws make a code")
+}
+
+const SERIAL: &str = "SN-0001";
+const EPOCH: u32 = 3;
+const BATCH_KEY: [u8; 32] = [4; 32];
+/// The boxes show more than is asked for.
+const ADMISSION: [&str; 2] = ["factory-secret+claim-code", "factory-secret"];
 
 fn delegation() -> Vec<u8> {
     let not_after = Timestamp::from_millis(START) + Span::from_days(400);

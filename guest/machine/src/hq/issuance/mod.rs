@@ -63,6 +63,8 @@ pub struct Line {
     exchanges: u64,
     /// No new order begins, and what is still issued is revoked.
     closed: bool,
+    /// No new order begins before a person has looked.
+    held: bool,
 }
 
 /// An earlier order's CSR has left for the CA.
@@ -79,6 +81,7 @@ impl Default for Line {
             ca_chores: Vec::new(),
             exchanges: 0,
             closed: false,
+            held: false,
         }
     }
 }
@@ -94,6 +97,7 @@ impl Line {
         desk: &mut Desk<'_>,
         csr: &Csr,
         ca: &str,
+        proved: bool,
     ) -> Result<(), OrderInProgress> {
         if let Some(attempt) = self.issuance.attempt_before_finalize() {
             if attempt.spki != csr.spki {
@@ -133,6 +137,7 @@ impl Line {
             names: csr.names.clone(),
             ca: ca.into(),
             price,
+            proved,
             replaces,
             since: desk.now,
             failures,
@@ -146,7 +151,14 @@ impl Line {
             NoteKind::Ordered,
             alloc::format!("{} at {ca}, {how}", list(&csr.names)),
         );
-        self.issuance = if not_before > desk.now {
+        self.issuance = if self.held {
+            let why = String::from("a person at HQ has to accept this box first");
+            Issuance::Waiting(Waiting {
+                attempt,
+                until: desk.now,
+                why,
+            })
+        } else if not_before > desk.now {
             let why = String::from("the orders before it failed");
             Issuance::Waiting(Waiting {
                 attempt,
@@ -157,6 +169,28 @@ impl Line {
             self.begin(desk, attempt)
         };
         Ok(())
+    }
+
+    /// No order begins before [`Line::release`].
+    pub(super) const fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whether a person has to look first.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// A person has looked: what waited begins.
+    pub(super) fn release(&mut self, desk: &mut Desk<'_>) {
+        self.held = false;
+        let state = core::mem::replace(&mut self.issuance, Issuance::Idle);
+        self.issuance = if let Issuance::Waiting(waiting) = state {
+            self.begin(desk, waiting.attempt)
+        } else {
+            state
+        };
     }
 
     /// The time has come that [`Line::wake_at`] named. `leaf` is the leaf in use, if it was read.
@@ -278,6 +312,7 @@ impl Line {
     #[must_use]
     pub fn story(&self) -> String {
         match &self.issuance {
+            Issuance::Waiting(Waiting { why, .. }) if self.held => why.clone(),
             Issuance::Waiting(Waiting { until, why, .. }) => {
                 alloc::format!("the next order begins at {until}: {why}")
             }
@@ -306,6 +341,7 @@ impl Line {
 
     fn issuance_due_at(&self) -> Option<Timestamp> {
         match &self.issuance {
+            Issuance::Waiting(_) if self.held => None,
             Issuance::Waiting(waiting) => Some(waiting.until),
             Issuance::Idle
             | Issuance::Failed(_)

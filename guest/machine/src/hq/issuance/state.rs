@@ -52,6 +52,8 @@ pub struct Attempt {
     pub ca: String,
     /// For the quota ledger.
     pub price: Price,
+    /// Whether the device showed something that strangers cannot have; for the quota ledger.
+    pub proved: bool,
     /// ARI identifier of the certificate that this one replaces.
     pub replaces: Option<String>,
     /// When the device asked.
@@ -305,6 +307,7 @@ impl Issuance {
                     profile,
                     replaces: attempt.replaces.clone(),
                     price: attempt.price,
+                    proved: attempt.proved,
                 })
             }
             Self::AwaitingAuthorizations(state) => {

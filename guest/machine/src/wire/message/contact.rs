@@ -3,11 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::fields::{bytes32, opaque, time};
+use super::fields::{bytes32, epoch, opaque, optional_serial, time};
 use crate::crypto::Secret;
 use crate::time::Timestamp;
 use crate::types::{Digest, Malformed, ShortText};
-use crate::wire::json::{JsonError, Object};
+use crate::wire::json::{Json, JsonError, Object};
 use crate::wire::jws::VERSION;
 use crate::wire::problem::ProblemKind;
 
@@ -24,21 +24,38 @@ pub struct Contact {
     pub firmware: ShortText,
     /// How often this box has started; kept over factory reset.
     pub boot_count: u64,
+    /// Which unit it is, if it has a factory secret: HQ can seal the seed under it.
+    pub unit: Option<UnitName>,
+}
+
+/// By what HQ finds a unit's secret. Nothing is proved by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitName {
+    /// The unit's serial.
+    pub serial: ShortText,
+    /// Which batch key the unit's secret was derived from.
+    pub epoch: u32,
 }
 
 impl Contact {
     /// Writes the message.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        Object::default()
+        let object = Object::default()
             .with_text("typ", CONTACT_TYP)
             .with_number("v", VERSION)
             .with_text("aud", &self.aud)
             .with_text("nonce", self.nonce)
             .with_text("model", &self.model)
             .with_text("firmware", &self.firmware)
-            .with_number("bootCount", self.boot_count)
-            .to_bytes()
+            .with_number("bootCount", self.boot_count);
+        match &self.unit {
+            Some(UnitName { serial, epoch }) => object
+                .with_text("serial", serial)
+                .with_number("epoch", u64::from(*epoch))
+                .to_bytes(),
+            None => object.to_bytes(),
+        }
     }
 
     /// Reads the message. An unknown `v` is reported before anything else is looked at.
@@ -66,6 +83,13 @@ impl Contact {
             model: object.parsed("model", |text| ShortText::parse("model", text))?,
             firmware: object.parsed("firmware", |text| ShortText::parse("firmware", text))?,
             boot_count: object.number("bootCount")?,
+            unit: match optional_serial(&object)? {
+                Some(serial) => Some(UnitName {
+                    serial,
+                    epoch: epoch(&object)?,
+                }),
+                None => None,
+            },
         })
     }
 }
@@ -110,18 +134,39 @@ pub struct ContactAnswer {
     pub hq_nonce: String,
     /// 32 random bytes, fresh.
     pub seed: Secret<32>,
+    /// 32 others, sealed under the unit's secret, where HQ knows it.
+    pub sealed_seed: Option<SealedSeed>,
+}
+
+/// A seed that only the holder of a unit's secret can read
+/// ([`UnitSecret::seal_seed`](crate::factory::UnitSecret::seal_seed)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSeed {
+    /// HQ's, fresh: makes the key one for this seed alone.
+    pub nonce: [u8; 32],
+    /// ChaCha20-Poly1305: 32 bytes and the tag.
+    pub sealed: Vec<u8>,
 }
 
 impl ContactAnswer {
     /// The payload.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        Object::default()
+        let object = Object::default()
             .with_text("sub", self.sub)
             .with_text("req", self.req)
             .with_number("time", self.time.millis())
             .with_text("hqNonce", &self.hq_nonce)
-            .with_bytes("seed", self.seed.expose())
+            .with_bytes("seed", self.seed.expose());
+        match &self.sealed_seed {
+            Some(SealedSeed { nonce, sealed }) => {
+                let member = Object::default()
+                    .with_bytes("nonce", nonce)
+                    .with_bytes("sealed", sealed);
+                object.with("sealedSeed", Json::Object(member))
+            }
+            None => object,
+        }
     }
 
     /// Reads the payload.
@@ -136,9 +181,28 @@ impl ContactAnswer {
             time: time(object)?,
             hq_nonce: opaque(object, "hqNonce")?,
             seed: Secret::new(object.parsed("seed", bytes32)?),
+            sealed_seed: match object.optional_object("sealedSeed")? {
+                Some(member) => Some(SealedSeed {
+                    nonce: member.parsed("nonce", bytes32)?,
+                    sealed: sealed(member.bytes("sealed")?)?,
+                }),
+                None => None,
+            },
         })
     }
 }
 
+fn sealed(bytes: Vec<u8>) -> Result<Vec<u8>, JsonError> {
+    match bytes.len() == SEALED_SEED {
+        true => Ok(bytes),
+        false => {
+            let source = Malformed::new("sealed", "48 bytes", bytes.len());
+            Err(JsonError::member("sealed", source))
+        }
+    }
+}
+
+/// 32 bytes and a tag of 16.
+const SEALED_SEED: usize = 48;
 /// `typ` of the one message that nobody signs.
 pub const CONTACT_TYP: &str = "otscert-contact+json";

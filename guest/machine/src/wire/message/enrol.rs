@@ -3,9 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::fields::{bytes32, opaque, time};
-use crate::crypto::SecretBytes;
+use super::fields::{bytes32, epoch, opaque, optional_serial, time};
 use crate::entropy::Grade;
+use crate::factory::ClaimCode;
 use crate::time::Timestamp;
 use crate::types::{CertName, DeviceId, Digest, Malformed, NameMode, Nonce, ShortText};
 use crate::wire::json::{Json, JsonError, Object};
@@ -22,6 +22,8 @@ pub struct Enrol {
     pub model: ShortText,
     /// Version of its firmware.
     pub firmware: ShortText,
+    /// How often this box has started, if it says.
+    pub boot_count: Option<u64>,
     /// How HQ may know the unit.
     pub credential: Credential,
     /// What the identity key stands on.
@@ -34,17 +36,15 @@ impl Enrol {
     /// The payload.
     #[must_use]
     pub fn to_object(&self) -> Object {
-        let credential = match &self.credential {
-            Credential::Open => Object::default().with_text("type", "open"),
-            Credential::ClaimCode(code) => Object::default()
-                .with_text("type", "claim-code")
-                .with_bytes("code", code.expose()),
-            Credential::UnitSecret { serial, epoch, mac } => Object::default()
-                .with_text("type", "unit-secret")
-                .with_text("serial", serial)
-                .with_number("epoch", *epoch)
-                .with_bytes("mac", mac),
-        };
+        let Credential { claim_code, unit } = &self.credential;
+        let mut credential = Object::default()
+            .with_some_text("claimCode", claim_code.as_ref().map(ClaimCode::expose))
+            .with_some_text("serial", unit.as_ref().map(|unit| &unit.serial));
+        if let Some(UnitProof { epoch, mac }) = unit.as_ref().and_then(|unit| unit.proof.as_ref()) {
+            credential = credential
+                .with_number("epoch", u64::from(*epoch))
+                .with_bytes("mac", mac);
+        }
         let entropy = Object::default()
             .with_text("grade", self.entropy.grade.letter())
             .with_texts("sources", &self.entropy.sources);
@@ -54,7 +54,8 @@ impl Enrol {
             .with_text("model", &self.model)
             .with_text("firmware", &self.firmware)
             .with("credential", Json::Object(credential))
-            .with("entropy", Json::Object(entropy));
+            .with("entropy", Json::Object(entropy))
+            .with_some_number("bootCount", self.boot_count);
         match &self.grant {
             Some(grant) => object.with("grant", Json::Object(grant.clone())),
             None => object,
@@ -67,28 +68,14 @@ impl Enrol {
     ///
     /// If a member is missing or wrong.
     pub fn parse(object: &Object) -> Result<Self, JsonError> {
-        let credential = object.object("credential")?;
-        let credential = match credential.text("type")? {
-            "open" => Credential::Open,
-            "claim-code" => Credential::ClaimCode(SecretBytes::new(credential.bytes("code")?)),
-            "unit-secret" => Credential::UnitSecret {
-                serial: credential.parsed("serial", |text| ShortText::parse("serial", text))?,
-                epoch: credential.number("epoch")?,
-                mac: credential.parsed("mac", bytes32)?,
-            },
-            other => {
-                let expected = "open, claim-code or unit-secret";
-                let source = Malformed::new("credential type", expected, other);
-                return Err(JsonError::member("type", source));
-            }
-        };
         let entropy = object.object("entropy")?;
         Ok(Self {
             nonce: object.parsed("nonce", Nonce::parse)?,
             hq_nonce: opaque(object, "hqNonce")?,
             model: object.parsed("model", |text| ShortText::parse("model", text))?,
             firmware: object.parsed("firmware", |text| ShortText::parse("firmware", text))?,
-            credential,
+            boot_count: object.optional_number("bootCount")?,
+            credential: Credential::parse(object.object("credential")?)?,
             entropy: EntropyReport {
                 grade: entropy.parsed("grade", grade)?,
                 sources: entropy.texts("sources", MAX_SOURCES, |text| {
@@ -100,22 +87,52 @@ impl Enrol {
     }
 }
 
-/// How HQ may know the unit.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// Nothing.
-    Open,
+/// How HQ may know the unit: whatever of it the box has.
+#[derive(Clone, Debug, Default)]
+pub struct Credential {
     /// The code on the label.
-    ClaimCode(SecretBytes),
-    /// HMAC by the factory secret over the enrolment.
-    UnitSecret {
-        /// The unit's serial.
-        serial: ShortText,
-        /// Which master secret the unit's was derived from.
-        epoch: u64,
-        /// HMAC-SHA-256 by the unit secret over `otscert enrol v1`, 0, thumbprint, HQ's nonce.
-        mac: [u8; 32],
-    },
+    pub claim_code: Option<ClaimCode>,
+    /// Which unit it is.
+    pub unit: Option<UnitClaim>,
+}
+
+/// Which unit a box says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitClaim {
+    /// The unit's serial.
+    pub serial: ShortText,
+    /// That it has the unit's secret.
+    pub proof: Option<UnitProof>,
+}
+
+/// Proof that a box has a unit's secret
+/// ([`UnitSecret::proof`](crate::factory::UnitSecret::proof)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitProof {
+    /// Which batch key the secret was derived from.
+    pub epoch: u32,
+    /// HMAC-SHA-256 by the secret over `otscert enrol v1`, 0, thumbprint, HQ's nonce.
+    pub mac: [u8; 32],
+}
+
+impl Credential {
+    fn parse(object: &Object) -> Result<Self, JsonError> {
+        let proof = match object.member("mac") {
+            Some(_) => Some(UnitProof {
+                epoch: epoch(object)?,
+                mac: object.parsed("mac", bytes32)?,
+            }),
+            None => None,
+        };
+        let serial = match &proof {
+            Some(_) => Some(object.parsed("serial", |text| ShortText::parse("serial", text))?),
+            None => optional_serial(object)?,
+        };
+        Ok(Self {
+            claim_code: object.optional_parsed("claimCode", ClaimCode::parse)?,
+            unit: serial.map(|serial| UnitClaim { serial, proof }),
+        })
+    }
 }
 
 /// What the keys of a device stand on.

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 
 use crate::time::Timestamp;
-use crate::types::{Digest, Malformed};
+use crate::types::{Digest, Malformed, ShortText};
 use crate::wire::json::{JsonError, Object};
 
 /// Text from a peer that only people read: no control characters, at most 512 characters.
@@ -42,6 +42,20 @@ pub(super) fn opaque(object: &Object, member: &'static str) -> Result<String, Js
 
 pub(super) fn bytes32(text: &str) -> Result<[u8; 32], Malformed> {
     Digest::parse(text).map(|digest| *digest.bytes())
+}
+
+/// The serial of a unit, where it is told.
+pub(super) fn optional_serial(object: &Object) -> Result<Option<ShortText>, JsonError> {
+    object.optional_parsed("serial", |text| ShortText::parse("serial", text))
+}
+
+/// Which batch key a unit's secret was derived from.
+pub(super) fn epoch(object: &Object) -> Result<u32, JsonError> {
+    let number = object.number("epoch")?;
+    u32::try_from(number).map_err(|_| {
+        let source = Malformed::new("epoch", "below 4294967296", number);
+        JsonError::member("epoch", source)
+    })
 }
 
 const MAX_REASON: usize = 512;

@@ -15,9 +15,9 @@ mod problem;
 mod retire;
 
 pub use address::{Address, AddressAnswer, MAX_ADDRESSES};
-pub use contact::{CONTACT_TYP, Contact, ContactAnswer, ContactError};
+pub use contact::{CONTACT_TYP, Contact, ContactAnswer, ContactError, SealedSeed, UnitName};
 pub use continuity::{Binding, Continuity};
-pub use enrol::{Credential, Enrol, EnrolAnswer, EntropyReport};
+pub use enrol::{Credential, Enrol, EnrolAnswer, EntropyReport, UnitClaim, UnitProof};
 pub use fields::for_people;
 pub use order::{Order, OrderAnswer};
 pub use poll::{Command, Issued, MAX_CHAIN, OrderStatus, Poll, PollAnswer, Window};

@@ -17,6 +17,8 @@ pub struct Poll {
     pub continuity: Continuity,
     /// Version of the firmware.
     pub firmware: ShortText,
+    /// How often this box has started, if it says.
+    pub boot_count: Option<u64>,
     /// SHA-256 of the leaf being served, if any.
     pub serving: Option<Digest>,
     /// Why the box could not use the last certificate, for people, if it could not.
@@ -30,6 +32,7 @@ impl Poll {
         self.continuity
             .write()
             .with_text("firmware", &self.firmware)
+            .with_some_number("bootCount", self.boot_count)
             .with_some_text("serving", self.serving)
             .with_some_text("trouble", self.trouble.as_ref())
     }
@@ -43,6 +46,7 @@ impl Poll {
         Ok(Self {
             continuity: Continuity::parse(object)?,
             firmware: object.parsed("firmware", |text| ShortText::parse("firmware", text))?,
+            boot_count: object.optional_number("bootCount")?,
             serving: object.optional_parsed("serving", Digest::parse)?,
             trouble: object.optional_text("trouble")?.map(for_people),
         })

@@ -115,6 +115,7 @@ impl Bench {
             profile: None,
             replaces: replaces.map(str::to_owned),
             price: OrderPrice::First,
+            proved: false,
         }))
         .await
     }

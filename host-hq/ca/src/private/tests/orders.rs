@@ -274,6 +274,7 @@ async fn a_profile_is_refused() {
         profile: Some("tlsserver".into()),
         replaces: None,
         price: OrderPrice::First,
+        proved: false,
     };
     let refused = problem(bench.perform(CaOperation::NewOrder(new)).await);
     assert_eq!(refused.kind, CaProblemKind::InvalidProfile);

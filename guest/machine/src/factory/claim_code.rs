@@ -1,0 +1,152 @@
+//! The code on the label: who can read it may have a name.
+//!
+//! Crockford's base32 with its check symbol: 16 to 26 symbols (80 to 130 bits) and one more, which is
+//! the number that the others spell modulo 37. Letters that look like digits are read as those; case,
+//! hyphens and blanks carry no meaning. Printed in groups of four.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::crypto::Crypto;
+use crate::types::{Digest, Malformed};
+
+/// A code whose check symbol is right. Secret: never printed by `Debug`, wiped on drop.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ClaimCode(String);
+
+impl ClaimCode {
+    /// Draws a code of [`FEWEST`] symbols from random bytes, 5 bits of each. None where its check
+    /// symbol would be none of the 32 that stand on a keyboard's letters and digits: draw again.
+    #[must_use]
+    pub fn draw(random: &[u8; FEWEST]) -> Option<Self> {
+        Self::from_random(random)
+    }
+
+    /// As [`ClaimCode::draw`], with [`MOST`] symbols: enough to seal under, meant for a QR code.
+    #[must_use]
+    pub fn draw_long(random: &[u8; MOST]) -> Option<Self> {
+        Self::from_random(random)
+    }
+
+    fn from_random(random: &[u8]) -> Option<Self> {
+        let symbol = |byte: &u8| char::from(SYMBOLS[usize::from(byte % 32)]);
+        let mut text: String = random.iter().map(symbol).collect();
+        let check = check(&text);
+        if check >= 32 {
+            return None;
+        }
+        text.push(char::from(SYMBOLS[check]));
+        Some(Self(text))
+    }
+
+    /// Reads a code as a person typed it.
+    ///
+    /// # Errors
+    ///
+    /// If a symbol is none, there are too few or too many, or the check symbol is not theirs: it was
+    /// mistyped. The error does not repeat the code.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let wrong = |expected| Malformed::new("claim code", expected, "another");
+        let mut symbols = String::with_capacity(MOST + 1);
+        for c in text.chars() {
+            match c.to_ascii_uppercase() {
+                '-' | ' ' | '\u{a0}' => continue,
+                'O' => symbols.push('0'),
+                'I' | 'L' => symbols.push('1'),
+                c if c.is_ascii() && SYMBOLS.contains(&(c as u8)) => symbols.push(c),
+                _ => return Err(wrong("letters and digits as on the label")),
+            }
+            if symbols.len() > MOST + 1 {
+                return Err(wrong("at most 27 letters and digits"));
+            }
+        }
+        let Some(last) = symbols.pop() else {
+            return Err(wrong("the code on the label"));
+        };
+        if symbols.len() < FEWEST {
+            return Err(wrong("at least 17 letters and digits"));
+        }
+        let data = symbols.bytes().all(|symbol| value(symbol) < 32);
+        if !data || check(&symbols) != value(last as u8) {
+            return Err(wrong(
+                "the code on the label: one of its letters or digits was mistyped",
+            ));
+        }
+        symbols.push(last);
+        Ok(Self(symbols))
+    }
+
+    /// The symbols, upper case, without hyphens: as it travels in `enrol`.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The symbols in groups of four, as they are printed.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        let mut text = String::new();
+        for (index, c) in self.0.chars().enumerate() {
+            if index > 0 && index % 4 == 0 {
+                text.push('-');
+            }
+            text.push(c);
+        }
+        text
+    }
+
+    /// Bits that it was drawn from: 5 for each symbol but the check symbol.
+    #[must_use]
+    pub fn bits(&self) -> u16 {
+        u16::try_from((self.0.len() - 1) * 5).unwrap_or(u16::MAX)
+    }
+
+    /// What HQ keeps of it. A plain hash will do: nobody guesses 80 bits.
+    #[must_use]
+    pub fn digest(&self, crypto: &dyn Crypto) -> Digest {
+        Digest::new(crypto.sha256(&[DIGEST_TAG, self.0.as_bytes()]))
+    }
+}
+
+impl fmt::Debug for ClaimCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimCode(redacted)")
+    }
+}
+
+impl Serialize for ClaimCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClaimCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The number that the symbols spell, modulo 37.
+fn check(symbols: &str) -> usize {
+    symbols.bytes().fold(0, |rest, symbol| {
+        (rest * 32 + value(symbol)) % SYMBOLS.len()
+    })
+}
+
+/// What a symbol counts; 37 for none.
+fn value(symbol: u8) -> usize {
+    let found = SYMBOLS.iter().position(|known| *known == symbol);
+    found.unwrap_or(SYMBOLS.len())
+}
+
+/// Fewest symbols, without the check symbol.
+pub const FEWEST: usize = 16;
+/// Most symbols, without the check symbol.
+pub const MOST: usize = 26;
+/// Crockford's symbols in the order of their values; the last five only check.
+const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
+const DIGEST_TAG: &[u8] = b"otscert claim v1\0";
