@@ -96,6 +96,34 @@ impl StoreView {
             .await
     }
 
+    /// First orders that went out to a CA, by whether the device had proved something.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn first_orders(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+        self.counts(
+            "SELECT CASE proved WHEN 1 THEN 'proved' ELSE 'unproved' END, COUNT(*) FROM quota_charge \
+             WHERE price = 'first' GROUP BY 1",
+        )
+        .await
+    }
+
+    /// First orders that were told to wait, by whether the device had proved something; and of these, how many have no
+    /// moment of their own.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn queue(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+        self.counts(
+            "SELECT CASE proved WHEN 1 THEN 'proved' ELSE 'unproved' END, COUNT(*) FROM quota_deferral \
+             WHERE price = 'first' GROUP BY 1 UNION ALL \
+             SELECT 'without a time', COUNT(*) FROM quota_deferral WHERE not_before_ms = 0",
+        )
+        .await
+    }
+
     /// How many exchanges wait for an answer.
     ///
     /// # Errors

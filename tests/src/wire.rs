@@ -1,5 +1,6 @@
 //! Messages to HQ with every byte in the test's hands, and boxes made by hand.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,19 +15,21 @@ use otscert_device::bundle::Bundle;
 use otscert_device::hq::PinnedKeys;
 use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::entropy::Grade;
+use otscert_machine::factory::UnitSecret;
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::{CertName, Digest, Ed25519Public, Nonce, ShortText};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{self, Header, Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
-    Contact, Continuity, Credential, Enrol, EntropyReport, Order, Poll, Problem,
+    Contact, Continuity, Credential, Enrol, EntropyReport, Order, Poll, Problem, UnitProof,
 };
 use otscert_machine::wire::trust::{Expiry, Roots};
 use otscert_machine::x509::csr;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -99,25 +102,66 @@ impl Poster {
     }
 
     async fn exchange(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Reply> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let mut lane = self.lane(Ipv4Addr::LOCALHOST).await?;
+        lane.exchange(path, body).await
+    }
+
+    /// A connection from that address of this machine, for many messages.
+    ///
+    /// # Errors
+    ///
+    /// If HQ takes none.
+    pub async fn lane(&self, from: Ipv4Addr) -> anyhow::Result<Lane> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        let to = SocketAddr::new(self.host.parse()?, self.port);
+        let tcp = socket.connect(to).await?;
         tcp.set_nodelay(true)?;
         let tls = self
             .tls
             .connect(ServerName::try_from(self.host.clone())?, tcp)
             .await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
         let driving = tokio::spawn(async move {
             // The sender's side hears of it.
             let _broken = connection.await;
         });
+        Ok(Lane {
+            sender,
+            driving,
+            host: format!("{}:{}", self.host, self.port),
+        })
+    }
+}
+
+/// A connection to HQ.
+#[derive(Debug)]
+pub struct Lane {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driving: JoinHandle<()>,
+    host: String,
+}
+
+impl Lane {
+    /// Posts a body to an endpoint, after whatever was posted before.
+    ///
+    /// # Errors
+    ///
+    /// If HQ does not answer by HTTP.
+    pub async fn post(&mut self, endpoint: Endpoint, body: Vec<u8>) -> anyhow::Result<Reply> {
+        timeout(PATIENCE, self.exchange(path_of(endpoint), body))
+            .await
+            .with_context(|| format!("{endpoint:?}: no answer within {PATIENCE:?}"))?
+    }
+
+    async fn exchange(&mut self, path: &str, body: Vec<u8>) -> anyhow::Result<Reply> {
         let request = Request::post(path)
-            .header("host", format!("{}:{}", self.host, self.port))
+            .header("host", &self.host)
             .header("content-type", "application/jose+json")
             .body(Full::new(Bytes::from(body)))?;
-        let (head, body) = sender.send_request(request).await?.into_parts();
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("reading the answer failed: {error}"))?;
-        driving.abort();
         let content_type = head
             .headers
             .get("content-type")
@@ -127,6 +171,12 @@ impl Poster {
             content_type: content_type.unwrap_or_default().to_owned(),
             body: body.to_bytes().to_vec(),
         })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.driving.abort();
     }
 }
 
@@ -196,6 +246,10 @@ pub struct HandBox {
     pub names: Vec<CertName>,
     /// The continuity token of the last answer.
     pub token: String,
+    /// What it shows for itself when it enrols.
+    pub credential: Credential,
+    /// A factory secret, by which it proves the unit of its credential.
+    pub secret: Option<UnitSecret>,
     /// HQ's word that the name is its own; shown with every enrolment once there is one.
     pub grant: Option<Object>,
     random: Seeded,
@@ -212,6 +266,8 @@ impl HandBox {
             device: String::new(),
             names: Vec::new(),
             token: String::new(),
+            credential: Credential::default(),
+            secret: None,
             grant: None,
             random,
         }
@@ -247,20 +303,27 @@ impl HandBox {
     ///
     /// If the model is no text.
     pub fn enrol(&mut self, hq_nonce: &str, model: &str) -> anyhow::Result<Vec<u8>> {
+        let key = Ed25519Public::new(RustCrypto.ed25519_public(&self.seed));
+        let mut credential = self.credential.clone();
+        if let (Some(secret), Some(unit)) = (&self.secret, &mut credential.unit) {
+            unit.proof = Some(UnitProof {
+                epoch: secret.epoch,
+                mac: secret.proof(&RustCrypto, &key.thumbprint(&RustCrypto), hq_nonce),
+            });
+        }
         let enrol = Enrol {
             nonce: Nonce::new(self.random.array()),
             hq_nonce: hq_nonce.to_owned(),
             model: text(model)?,
             firmware: text("1.0.0")?,
             boot_count: None,
-            credential: Credential::default(),
+            credential,
             entropy: EntropyReport {
                 grade: Grade::A,
                 sources: vec![text("system")?],
             },
             grant: self.grant.clone(),
         };
-        let key = Ed25519Public::new(RustCrypto.ed25519_public(&self.seed));
         Ok(self.sign(Typ::Enrol, Signer::Key(key), &enrol.to_object()))
     }
 

@@ -10,10 +10,11 @@ use otscert_machine::hq::admission::Proof;
 
 use super::raw::{
     RawAdmission, RawBatch, RawCa, RawConfig, RawDns, RawKeys, RawLimits, RawModel, RawPeople,
+    RawQuota,
 };
 use super::{
     Admission, CertificateFiles, Config, DeviceEndpoint, Dns, KeyFiles, Limits, Log, Model,
-    NamedCa, Nameserver, Overrides, People, PeopleCertificate, SettingError, zone_problem,
+    NamedCa, Nameserver, Overrides, People, PeopleCertificate, Quota, SettingError, zone_problem,
 };
 
 /// Checks the file's settings; tells all that is wrong.
@@ -344,7 +345,19 @@ impl Check<'_> {
             );
         }
         let mut cas: Vec<NamedCa> = Vec::new();
-        for RawCa { name, mut config } in raw {
+        for RawCa {
+            name,
+            quota,
+            mut config,
+        } in raw
+        {
+            let quota = quota.map(|RawQuota { first, hours }| Quota { first, hours });
+            if quota.is_some_and(|it| it.first == 0 || !(1..=MAX_QUOTA_HOURS).contains(&it.hours)) {
+                self.wrong(
+                    "ca.quota",
+                    format!("of {name:?}: `first` is at least 1, `hours` 1 to {MAX_QUOTA_HOURS}"),
+                );
+            }
             let fits = (1..=32).contains(&name.len())
                 && !name.starts_with('-')
                 && name
@@ -365,7 +378,11 @@ impl Check<'_> {
                     eab.hmac_key_file = self.path(&eab.hmac_key_file);
                 }
             }
-            cas.push(NamedCa { name, config });
+            cas.push(NamedCa {
+                name,
+                quota,
+                config,
+            });
         }
         cas
     }
@@ -627,6 +644,7 @@ const ROOTS: usize = 2;
 const MAX_OWN_NAMES: usize = 8;
 const MAX_LISTEN: usize = 16;
 const MAX_CAS: usize = 16;
+const MAX_QUOTA_HOURS: u32 = 24 * 365;
 /// The machine's own limit.
 const MAX_BATCHES: usize = 256;
 const MAX_MODELS: usize = 256;

@@ -149,8 +149,19 @@ pub struct Nameserver {
 pub struct NamedCa {
     /// In this config.
     pub name: String,
+    /// How many names it certifies for the first time, where it is not what HQ knows of that CA.
+    pub quota: Option<Quota>,
     /// What it is.
     pub config: CaConfig,
+}
+
+/// How many names a CA certifies for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// So many.
+    pub first: u32,
+    /// In any window of so many hours.
+    pub hours: u32,
 }
 
 /// A kind of box.

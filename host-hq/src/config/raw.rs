@@ -118,8 +118,17 @@ pub(super) struct RawNameserver {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct RawCa {
     pub(super) name: String,
+    pub(super) quota: Option<RawQuota>,
     #[serde(flatten)]
     pub(super) config: CaConfig,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuota {
+    pub(super) first: u32,
+    #[serde(default = "a_week")]
+    pub(super) hours: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -188,6 +197,10 @@ impl Default for RawLog {
             level: "info".to_owned(),
         }
     }
+}
+
+const fn a_week() -> u32 {
+    7 * 24
 }
 
 fn default_data() -> PathBuf {

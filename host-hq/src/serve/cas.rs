@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{CA, ServeError, ServedZones};
-use crate::config::{Config, Seed};
+use crate::config::{Config, NamedCa, Quota, Seed};
 use crate::error::chain;
 use crate::own_certificate::OwnCertificate;
 use crate::work::quota::QuotaLimit;
@@ -56,7 +56,7 @@ pub(super) fn open(
     };
     for ca in &config.cas {
         let (authority, quota): (Arc<dyn CertificateAuthority>, _) = match &ca.config {
-            CaConfig::Private(_) => (ca.config.open(&ca.name, &context)?, Vec::new()),
+            CaConfig::Private(_) => (ca.config.open(&ca.name, &context)?, limits(ca, Vec::new())),
             CaConfig::Acme(acme) => {
                 let account = state.join(format!("{}.account.json", ca.name));
                 let observer = Arc::clone(&context.observer);
@@ -72,15 +72,11 @@ pub(super) fn open(
                     board: Arc::clone(&board),
                 });
                 opened.announced.push(Arc::clone(&announced));
-                let limited = acme.directory.as_str().starts_with(LETS_ENCRYPT);
-                (
-                    announced,
-                    if limited {
-                        QuotaLimit::lets_encrypt()
-                    } else {
-                        Vec::new()
-                    },
-                )
+                let known = match acme.directory.as_str().starts_with(LETS_ENCRYPT) {
+                    true => QuotaLimit::lets_encrypt(),
+                    false => Vec::new(),
+                };
+                (announced, limits(ca, known))
             }
         };
         let authority: Arc<dyn CertificateAuthority> = match &own {
@@ -99,6 +95,21 @@ pub(super) fn open(
     }
     board.show();
     Ok(opened)
+}
+
+/// What HQ knows of a CA's limits, and what the operator knows better.
+fn limits(ca: &NamedCa, known: Vec<QuotaLimit>) -> Vec<QuotaLimit> {
+    match ca.quota {
+        None => known,
+        Some(Quota { first, hours }) => QuotaLimit::first_orders(first, hours)
+            .into_iter()
+            .chain(
+                known
+                    .into_iter()
+                    .filter(|limit| !limit.is_of_first_orders()),
+            )
+            .collect(),
+    }
 }
 
 /// Reaches a CA as soon as it can be reached, so that its account stands in CAA before the first order.

@@ -53,16 +53,8 @@ impl QuotaLimit {
     #[must_use]
     pub fn lets_encrypt() -> Vec<Self> {
         let limited = vec![OrderPrice::Renewal, OrderPrice::First];
-        let first = Self {
-            prices: vec![OrderPrice::First],
-            scope: QuotaScope::Account,
-            unproved_only: false,
-            max: 50,
-            window_ms: WEEK_MS,
-        };
-        vec![
-            first.for_unproved(),
-            first,
+        let mut limits = Self::first_orders(50, WEEK_HOURS);
+        limits.extend([
             Self {
                 prices: limited.clone(),
                 scope: QuotaScope::NameSet,
@@ -77,7 +69,27 @@ impl QuotaLimit {
                 max: 300,
                 window_ms: 3 * HOUR_MS,
             },
-        ]
+        ]);
+        limits
+    }
+
+    /// So many names are certified for the first time in so many hours; those who prove nothing have their share of it.
+    #[must_use]
+    pub fn first_orders(max: u32, hours: u32) -> Vec<Self> {
+        let first = Self {
+            prices: vec![OrderPrice::First],
+            scope: QuotaScope::Account,
+            unproved_only: false,
+            max,
+            window_ms: u64::from(hours) * HOUR_MS,
+        };
+        vec![first.for_unproved(), first]
+    }
+
+    /// Whether it counts first orders and no others.
+    #[must_use]
+    pub fn is_of_first_orders(&self) -> bool {
+        self.prices == [OrderPrice::First]
     }
 
     /// The share of a limit that all devices have together that proved nothing: a fifth. Whoever floods HQ with
@@ -170,6 +182,7 @@ fn duration(ms: u64) -> String {
 /// Those who prove nothing share one part in so many.
 const UNPROVED_PART: u32 = 5;
 const HOUR_MS: u64 = 60 * 60 * 1000;
+const WEEK_HOURS: u32 = 7 * 24;
 const WEEK_MS: u64 = 7 * 24 * HOUR_MS;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod demo;
 mod dig;
 mod disk;
 mod entropy;
+mod flood;
 mod journey;
 mod parity;
 mod renewal;
