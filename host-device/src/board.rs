@@ -2,6 +2,7 @@
 //!
 //! Firmware that embeds this library implements [`Board`]; [`LinuxBoard`] does it for a Linux box with a folder.
 
+pub mod jitter;
 mod linux;
 
 use std::net::IpAddr;
