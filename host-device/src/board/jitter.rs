@@ -106,9 +106,9 @@ impl Default for JitterCollector {
 /// The data is asked, not `clock_getres`: that says 1 ns of clocks that count in tens, and of one that a system rounds
 /// on purpose. Nor is it the greatest common divisor: a tick need not be a whole number of nanoseconds (54 MHz: 18.5),
 /// and a clock that is being slewed adds a nanosecond here and there. So neighbouring values are taken for one, and the
-/// step is the smallest distance between two such. Where three neighbours or more all occur, the clock counts in
-/// single nanoseconds, as far as anybody can see. Only the smaller half of the differences is looked at, in which
-/// slewing has not added up, and as much of the rest as it takes to see two values.
+/// step is the most common distance from one such to the next, give or take that. Where three neighbours or more all occur, the clock
+/// counts in single nanoseconds, as far as anybody can see. Only the smaller half of the differences is looked at, in
+/// which slewing has not added up, and as much of the rest as it takes to see two values.
 #[must_use]
 pub fn observed_step_ns(differences: &[u32]) -> u64 {
     let mut sorted = differences.to_vec();
@@ -117,21 +117,31 @@ pub fn observed_step_ns(differences: &[u32]) -> u64 {
         Some(first) => (*first, *first),
         None => return 0,
     };
-    let mut least = None;
+    let mut distances = Vec::new();
     for (index, value) in sorted.iter().enumerate() {
-        if index > sorted.len() / 2 && least.is_some() {
+        if index > sorted.len() / 2 && !distances.is_empty() {
             break;
         }
         if value - end > 1 {
-            let distance = value - start;
-            least = Some(least.map_or(distance, |least: u32| least.min(distance)));
+            distances.push(value - start);
             start = *value;
         } else if value - start > 1 {
             return 1;
         }
         end = *value;
     }
-    least.map_or(0, u64::from)
+    distances.sort_unstable();
+    // Of two that are as common the smaller: `max_by_key` takes the last one.
+    let common = distances.chunk_by(u32::eq).rev();
+    let common = common.max_by_key(|equal| equal.len());
+    let Some(common) = common.and_then(<[u32]>::first).map(|step| u64::from(*step)) else {
+        return 0;
+    };
+    // Rounding makes some ticks longer and some shorter by a nanosecond: those that are one tick, on average.
+    let ticks = distances.into_iter().map(u64::from);
+    let ticks = ticks.filter(|tick| (common..common * 3).contains(&(tick * 2)));
+    let (sum, count) = ticks.fold((0, 0), |(sum, count), tick| (sum + tick, count + 1));
+    (sum + count / 2) / count
 }
 
 /// The size of the buffer for a processor whose largest cache has so many bytes (none: unknown): half as much again,
@@ -269,7 +279,7 @@ mod tests {
                 "tens, slewed backwards a little",
             ),
             (&[20, 21, 22, 25, 400], 1, "single nanoseconds"),
-            (&[18, 37, 55, 56, 74, 92, 93], 18, "54 MHz"),
+            (&[18, 37, 55, 56, 74, 92, 93], 19, "54 MHz, rounded"),
             (&[0, 0, 0, 0, 1_000_000], 1_000_000, "a jiffy, seldom seen"),
             (&[1000, 1000, 2000, 2000, 9001, 9777], 1000, "microseconds"),
         ] {
