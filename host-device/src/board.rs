@@ -2,8 +2,12 @@
 //!
 //! Firmware that embeds this library implements [`Board`]; [`LinuxBoard`] does it for a Linux box with a folder.
 
+mod hwrng;
 pub mod jitter;
 mod linux;
+mod sources;
+mod special_file;
+mod tpm;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +21,8 @@ pub(crate) use linux::is_lan;
 pub use linux::{
     AddressSource, ClockSource, LinuxBoard, LinuxBoardConfig, LinuxBoardError, load_anchors,
 };
+pub use sources::{SourceError, SourcesConfig};
+pub use special_file::SpecialFileError;
 
 /// What the host needs of the hardware and the system below it. Nothing here may block for long: the
 /// machine's calls wait for it.

@@ -11,7 +11,7 @@ use otscert_host::toml::{TomlError, parse};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::board::{AddressSource, ClockSource};
+use crate::board::{AddressSource, ClockSource, SourcesConfig};
 use crate::bundle::check_text;
 use crate::types::{ClockTrust, MAX_ADDRESSES};
 
@@ -50,8 +50,8 @@ pub struct Config {
     pub hq_trusted: bool,
     /// Loopback addresses are addresses: for a demo on one machine.
     pub danger_loopback: bool,
-    /// The kernel's generator is a source of randomness.
-    pub system_generator: bool,
+    /// Where randomness comes from.
+    pub sources: SourcesConfig,
     /// How logs look.
     pub log_format: LogFormat,
     /// Which logs are written.
@@ -175,7 +175,17 @@ fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         clock: clock(raw.clock.as_deref()).map_err(field("clock"))?,
         hq_trusted: raw.hq_trusted.unwrap_or(false),
         danger_loopback,
-        system_generator: raw.system_generator.unwrap_or(true),
+        sources: {
+            let defaults = SourcesConfig::default();
+            SourcesConfig {
+                system_generator: raw.system_generator.unwrap_or(defaults.system_generator),
+                hardware_generator: device(raw.hardware_generator, defaults.hardware_generator)
+                    .map_err(field("hardware_generator"))?,
+                tpm: device(raw.tpm, defaults.tpm).map_err(field("tpm"))?,
+                jitter: raw.jitter.unwrap_or(defaults.jitter),
+                platform: platform(raw.platform).map_err(field("platform"))?,
+            }
+        },
         log_format: match raw.log_format.as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
@@ -273,6 +283,30 @@ fn clock(text: Option<&str>) -> Result<ClockSource, String> {
     }
 }
 
+fn device(text: Option<String>, default: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    match text.as_deref() {
+        None => Ok(default),
+        Some("none") => Ok(None),
+        Some(path) if Path::new(path).is_absolute() => Ok(Some(PathBuf::from(path))),
+        Some(path) => Err(format!(
+            "is {path:?}; expected the whole path of a device, or \"none\""
+        )),
+    }
+}
+
+/// As the contract has it: a source's assessment is matched with the `id` of an assessment (docs/PROTOCOL.md).
+fn platform(text: Option<String>) -> Result<Option<String>, String> {
+    let printable = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match text {
+        Some(text) if text.is_empty() || text.len() > MAX_PLATFORM || !printable(&text) => {
+            Err(format!(
+                "is {text:?}; expected the id of an assessment, 1 to {MAX_PLATFORM} printable ASCII characters"
+            ))
+        }
+        given => Ok(given),
+    }
+}
+
 fn level(text: Option<String>) -> Result<String, String> {
     let text = text.unwrap_or_else(|| "info".to_owned());
     match tracing_subscriber::EnvFilter::try_new(&text) {
@@ -299,6 +333,7 @@ const DEFAULT_BUILD_TIME: &str = "2026-11-01T00:00:00Z";
 const CONTROL_SOCKET: &str = "control.sock";
 const MAX_FILE: u64 = 64 * 1024;
 const MAX_HOSTS: usize = 16;
+const MAX_PLATFORM: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -104,7 +104,7 @@ pub fn linux_board(config: &Config) -> Result<LinuxBoard, LinuxBoardError> {
         storage: config.storage.clone(),
         addresses: config.addresses.clone(),
         danger_loopback: config.danger_loopback,
-        system_generator: config.system_generator,
+        sources: config.sources.clone(),
         trust_anchors: config.trust_anchors.clone(),
         clock: config.clock,
         build_time_ms: config.build_time_ms,

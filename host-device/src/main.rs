@@ -224,6 +224,7 @@ fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
     let device = DeviceConfig::of(config)?;
     let machine = machine(config)?;
     load_anchors(&config.trust_anchors)?;
+    config.sources.check()?;
     let origins: Vec<String> = device
         .bundle
         .origins

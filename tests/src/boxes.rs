@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use otscert_device::board::{AddressSource, ClockSource, LinuxBoard, LinuxBoardConfig};
+use otscert_device::board::{
+    AddressSource, ClockSource, LinuxBoard, LinuxBoardConfig, SourcesConfig,
+};
 use otscert_device::bundle::Bundle;
 use otscert_device::config::TrustAnchors;
 use otscert_device::control::{Request, ask};
@@ -36,8 +38,9 @@ pub struct BoxOptions {
     pub listen: IpAddr,
     /// Serve a page; a box inside this process may do without.
     pub page: bool,
-    /// The kernel's generator is a source of randomness.
-    pub system_generator: bool,
+    /// Where randomness comes from. By default from the kernel's generator alone, so that a test does the same on any
+    /// machine.
+    pub sources: SourcesConfig,
 }
 
 impl Default for BoxOptions {
@@ -48,7 +51,10 @@ impl Default for BoxOptions {
             recreate_after_every_event: false,
             listen: Ipv4Addr::LOCALHOST.into(),
             page: true,
-            system_generator: true,
+            sources: SourcesConfig {
+                system_generator: true,
+                ..SourcesConfig::none()
+            },
         }
     }
 }
@@ -91,10 +97,16 @@ impl BoxProcess {
             "bundle = {:?}\nstorage = \"storage\"\nhttp = \"{http}\"\nhttps = \"{https}\"\n\
              addresses = {addresses:?}\nfirmware = \"1.0.0\"\nclock = \"trusted\"\n\
              control = \"control.sock\"\ndanger_loopback = true\nlog_level = {LOG:?}\n\
-             system_generator = {}\n",
+             system_generator = {}\njitter = {}\nhardware_generator = {:?}\ntpm = {:?}\n",
             bundle.display().to_string(),
-            options.system_generator,
+            options.sources.system_generator,
+            options.sources.jitter,
+            or_none(options.sources.hardware_generator.as_deref()),
+            or_none(options.sources.tpm.as_deref()),
         );
+        if let Some(platform) = &options.sources.platform {
+            writeln!(config, "platform = {platform:?}")?;
+        }
         if let Some(model) = &options.model {
             writeln!(config, "model = {model:?}")?;
         }
@@ -318,7 +330,7 @@ impl BoxInside {
             storage: self.folder.clone(),
             addresses: AddressSource::Fixed(self.options.addresses.clone()),
             danger_loopback: true,
-            system_generator: true,
+            sources: self.options.sources.clone(),
             trust_anchors: TrustAnchors::None,
             clock: ClockSource::Says(ClockTrust::Trusted),
             build_time_ms: BUILD_TIME_MS,
@@ -409,6 +421,11 @@ pub fn shared_machine() -> anyhow::Result<Arc<Machine>> {
         *machine = Some(Arc::new(Machine::shipped()?));
     }
     machine.clone().context("just made")
+}
+
+/// A device as the config has it.
+fn or_none(path: Option<&Path>) -> String {
+    path.map_or_else(|| "none".to_owned(), |path| path.display().to_string())
 }
 
 fn brief(status: &Value) -> String {

@@ -1,4 +1,4 @@
-//! A Linux box: the kernel's generator, a folder, the interfaces' addresses, the system's clock.
+//! A Linux box: its entropy sources, a folder, the interfaces' addresses, the system's clock.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::{fs, io};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use rustix::rand::{GetRandomFlags, getrandom};
 use rustls::RootCertStore;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::board::{Board, MAX_SAMPLE, SampleError, Source, SourceKind};
+use crate::board::sources::{SourceError, Sources, SourcesConfig};
+use crate::board::{Board, SampleError, Source};
 use crate::config::TrustAnchors;
 use crate::pem::{PemError, read_certificates};
 use crate::storage::{FolderStore, Key, OpenError, Records, StorageError};
@@ -46,8 +46,8 @@ pub struct LinuxBoardConfig {
     pub addresses: AddressSource,
     /// Loopback addresses are addresses too: for a demo on one machine.
     pub danger_loopback: bool,
-    /// The kernel's generator is a source. Without it the box waits until something else counts.
-    pub system_generator: bool,
+    /// Where randomness comes from. With nothing that counts the box waits.
+    pub sources: SourcesConfig,
     /// Public trust anchors.
     pub trust_anchors: TrustAnchors,
     /// What the clock is worth.
@@ -67,6 +67,9 @@ pub enum LinuxBoardError {
         "the trust anchors of `trust_anchors` cannot be used: give a PEM file of CA certificates, \"platform\" or \"none\""
     )]
     Anchors(#[from] PemError),
+    /// An entropy source.
+    #[error("an entropy source of the config cannot be used")]
+    Source(#[from] SourceError),
     /// The system's own trust anchors.
     #[error(
         "the system has no trust anchors that could be read ({detail}): install ca-certificates, or set trust_anchors = \"none\""
@@ -87,7 +90,7 @@ pub struct LinuxBoard {
     records: FolderStore,
     addresses: AddressSource,
     danger_loopback: bool,
-    system_generator: bool,
+    sources: Sources,
     anchors: Option<Arc<RootCertStore>>,
     clock: ClockSource,
     build_time_ms: u64,
@@ -95,7 +98,7 @@ pub struct LinuxBoard {
 }
 
 impl LinuxBoard {
-    /// Opens the storage folder, alone, and reads the trust anchors.
+    /// Opens the storage folder, alone, and the entropy sources, and reads the trust anchors.
     ///
     /// # Errors
     ///
@@ -106,7 +109,7 @@ impl LinuxBoard {
             records: FolderStore::open(&config.storage)?,
             addresses: config.addresses,
             danger_loopback: config.danger_loopback,
-            system_generator: config.system_generator,
+            sources: Sources::open(&config.sources)?,
             clock: config.clock,
             build_time_ms: config.build_time_ms,
             origin: Instant::now(),
@@ -135,36 +138,11 @@ impl LinuxBoard {
 
 impl Board for LinuxBoard {
     fn sources(&self) -> Vec<Source> {
-        let system = Source {
-            id: SYSTEM,
-            kind: SourceKind::System,
-            family: "system".to_owned(),
-            assessment: None,
-            observed_step_ns: 0,
-            label: "the kernel's generator (getrandom)".to_owned(),
-        };
-        self.system_generator
-            .then_some(system)
-            .into_iter()
-            .collect()
+        self.sources.list()
     }
 
     fn sample(&self, source: u32, len: usize) -> Result<Vec<u8>, SampleError> {
-        if source != SYSTEM || !self.system_generator {
-            return Err(SampleError::NoSuchSource);
-        }
-        let mut bytes = vec![0; len.min(MAX_SAMPLE)];
-        // Never /dev/urandom: this call says EAGAIN until the kernel's pool has been seeded, once, since boot.
-        match getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK) {
-            Ok(got) => {
-                bytes.truncate(got);
-                Ok(bytes)
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Err(SampleError::NotReady),
-            Err(error) => Err(SampleError::Unhealthy {
-                reason: format!("getrandom: {error}"),
-            }),
-        }
+        self.sources.sample(source, len)
     }
 
     fn records(&self) -> &dyn Records {
@@ -321,7 +299,6 @@ fn set_from_rtc() -> bool {
         .unwrap_or_else(|_: io::Error| false)
 }
 
-const SYSTEM: u32 = 0;
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 const RTC: &str = "/sys/class/rtc/rtc0/hctosys";
 const PERSONAL_FILES: [&str; 4] = [
@@ -372,27 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_gives_as_many_bytes_as_asked_for_and_never_the_same_twice() {
+    fn a_clock_that_stands_before_the_build_of_the_image_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let board = LinuxBoard::open(LinuxBoardConfig {
             storage: folder.path().join("s"),
             addresses: AddressSource::Interfaces,
             danger_loopback: true,
-            system_generator: true,
+            sources: SourcesConfig::none(),
             trust_anchors: TrustAnchors::None,
             clock: ClockSource::Auto,
             build_time_ms: u64::MAX,
         })
         .unwrap();
-        let (one, two) = (
-            board.sample(SYSTEM, 64).unwrap(),
-            board.sample(SYSTEM, 64).unwrap(),
-        );
-        assert_eq!((one.len(), two.len()), (64, 64));
-        assert_ne!(one, two);
-        assert_eq!(board.sample(SYSTEM, usize::MAX).unwrap().len(), MAX_SAMPLE);
-        assert!(matches!(board.sample(7, 1), Err(SampleError::NoSuchSource)));
-        // The clock stands before the image's build: whatever it says is not believed.
         assert_eq!(board.now().trust, ClockTrust::Unset);
         assert!(board.addresses().contains(&"127.0.0.1".parse().unwrap()));
     }

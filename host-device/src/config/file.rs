@@ -74,6 +74,23 @@ pub struct RawConfig {
     /// Takes randomness from the kernel's generator; without it the box waits until something else counts [default: true]
     #[arg(long, env = "OTSCERT_SYSTEM_GENERATOR", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true)]
     pub system_generator: Option<bool>,
+    /// Takes randomness from a hardware generator: a device, a pipe that a program fills, or "none" [default: /dev/hwrng]
+    #[arg(
+        long,
+        env = "OTSCERT_HARDWARE_GENERATOR",
+        value_name = "FILE",
+        global = true
+    )]
+    pub hardware_generator: Option<String>,
+    /// Takes randomness from a TPM: the device of its resource manager, or "none" [default: /dev/tpmrm0]
+    #[arg(long, env = "OTSCERT_TPM", value_name = "FILE", global = true)]
+    pub tpm: Option<String>,
+    /// Mixes in the clock's jitter; it counts only on a platform that was assessed [default: true]
+    #[arg(long, env = "OTSCERT_JITTER", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true)]
+    pub jitter: Option<bool>,
+    /// The id of the assessment that was made for this kind of board; the image bundle must hold it
+    #[arg(long, env = "OTSCERT_PLATFORM", value_name = "ID", global = true)]
+    pub platform: Option<String>,
     /// How logs look: text or json [default: text]
     #[arg(long, env = "OTSCERT_LOG_FORMAT", value_name = "FORMAT", global = true)]
     pub log_format: Option<String>,
@@ -121,6 +138,10 @@ impl RawConfig {
             hq_trusted: self.hq_trusted.or(below.hq_trusted),
             danger_loopback: self.danger_loopback.or(below.danger_loopback),
             system_generator: self.system_generator.or(below.system_generator),
+            hardware_generator: self.hardware_generator.or(below.hardware_generator),
+            tpm: self.tpm.or(below.tpm),
+            jitter: self.jitter.or(below.jitter),
+            platform: self.platform.or(below.platform),
             log_format: self.log_format.or(below.log_format),
             log_level: self.log_level.or(below.log_level),
         }

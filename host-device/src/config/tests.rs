@@ -82,6 +82,16 @@ fn every_wrong_value_is_named_with_what_is_expected() {
             "`build_time` is \"yesterday\"; expected a moment after 1970",
         ),
         ("build_time = \"1960-01-01T00:00:00Z\"", "`build_time` is"),
+        (
+            "hardware_generator = \"hwrng\"",
+            "`hardware_generator` is \"hwrng\"; expected the whole path of a device, or \"none\"",
+        ),
+        ("tpm = \"\"", "`tpm` is \"\"; expected the whole path"),
+        (
+            "platform = \"boärd\"",
+            "`platform` is \"boärd\"; expected the id of an assessment, 1 to 64",
+        ),
+        ("platform = \"\"", "`platform` is \"\"; expected the id"),
         ("clock = \"yes\"", "`clock` is \"yes\"; expected \"auto\""),
         (
             "log_format = \"xml\"",

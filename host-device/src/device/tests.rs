@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::board::{AddressSource, ClockSource, SampleError, Source};
+use crate::board::{AddressSource, ClockSource, SampleError, Source, SourcesConfig};
 use crate::bundle::Origin;
 use crate::config::TrustAnchors;
 use crate::control::{Request, ask};
@@ -434,7 +434,10 @@ fn board(folder: &TempDir) -> Arc<LinuxBoard> {
         storage: folder.path().join("state"),
         addresses: AddressSource::Fixed(vec!["192.168.1.7".parse().unwrap()]),
         danger_loopback: true,
-        system_generator: true,
+        sources: SourcesConfig {
+            system_generator: true,
+            ..SourcesConfig::none()
+        },
         trust_anchors: TrustAnchors::None,
         clock: ClockSource::Says(ClockTrust::Unset),
         build_time_ms: BUILT,

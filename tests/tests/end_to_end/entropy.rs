@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use otscert_device::board::SourcesConfig;
 use otscert_tests::{BoxOptions, BoxProcess, StoreView, Tried, World, WorldOptions, eventually};
 
 use crate::{TO_HTTPS, limited};
@@ -15,7 +16,7 @@ async fn a_box_without_randomness_waits_until_its_owner_s_browser_gives_some() -
         let world = World::start(&WorldOptions::Private).await?;
         let store = StoreView::open(&world.hq.store()).await?;
         let options = BoxOptions {
-            system_generator: false,
+            sources: SourcesConfig::none(),
             ..BoxOptions::default()
         };
         let mut starved = world.box_process("starved", &options)?;
