@@ -107,6 +107,11 @@ fn a_good_config_is_called_usable_and_a_bad_one_is_not() {
             "component = \"device.toml\"\nclock =",
             "it is damaged, or not a WebAssembly component",
         ),
+        (
+            "clock =",
+            "hardware_generator = \"/dev/urandom\"\nclock =",
+            "`hardware_generator` cannot be used: give another file, or \"none\"",
+        ),
     ] {
         let place = Place::new();
         let path = place.folder.path().join("device.toml");
