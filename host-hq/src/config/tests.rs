@@ -140,7 +140,7 @@ fn every_wrong_setting_is_named_with_what_to_do() {
         (
             staging,
             public,
-            "`model.admission` is \"open\" for \"*\" with the public CA \"staging\"",
+            "`model.admission` lets anybody in for \"*\" with the public CA \"staging\"",
         ),
         (
             "admission = \"open\"",
@@ -155,7 +155,27 @@ fn every_wrong_setting_is_named_with_what_to_do() {
         (
             "admission = \"open\"",
             "admission = \"opne\"",
-            "unknown variant `opne`",
+            "`model.admission` of \"*\": admission must be closed, open, or claim-code",
+        ),
+        (
+            "admission = \"open\"",
+            "admission = [\"claim-code\", \"factory-secret+approval\"]",
+            "asks for a factory secret, and there is no `[[keys.batch]]`",
+        ),
+        (
+            "admission = \"open\"",
+            "admission = \"voucher\"",
+            "asks for a voucher, and `keys.voucher_keys` names nobody",
+        ),
+        (
+            "admission = \"open\"",
+            "admission = \"open\"\n[limits]\ntrusted_networks = [\"203.0.113.0\"]",
+            "`limits.trusted_networks` has \"203.0.113.0\", which is no network",
+        ),
+        (
+            "name = \"staging\"",
+            "name = \"staging\"\nquota.first = 0",
+            "`ca.quota` of \"staging\": `first` is at least 1",
         ),
         (
             "admission = \"open\"",

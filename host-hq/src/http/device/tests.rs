@@ -38,7 +38,8 @@ impl Answers for Double {
                 problem: "bad-token".to_owned(),
                 body: b"signed".to_vec(),
                 retry_after_s: (outcome == Outcome::Limited).then_some(9),
-                enrolled: (endpoint == Endpoint::Enrol).then(|| "router".to_owned()),
+                enrolled: (endpoint == Endpoint::Enrol && outcome == Outcome::Ok)
+                    .then(|| "router".to_owned()),
             }),
             None => Err(RequestError::Failed),
         }
