@@ -159,6 +159,7 @@ impl Lane {
             .header("host", &self.host)
             .header("content-type", "application/jose+json")
             .body(Full::new(Bytes::from(body)))?;
+        self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("reading the answer failed: {error}"))?;

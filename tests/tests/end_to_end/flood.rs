@@ -83,7 +83,7 @@ async fn a_flood_of_strangers_spends_its_share_and_no_more() -> anyhow::Result<(
         issued(&mut honest).await?;
 
         // A warehouse full of boxes that prove nothing, on a network that the operator trusts.
-        let here = Ipv4Addr::new(127, 9, 200, 1);
+        let here = Ipv4Addr::new(127, 200, 0, 1);
         let mut lane = poster.lane(here).await?;
         let mut boxes = Vec::new();
         for n in 0..WAREHOUSE {
@@ -229,7 +229,7 @@ fn open_to_all(config: &mut Table, batch_key: &str) {
     ]);
     config.insert("model".to_owned(), Value::Array(vec![model]));
     if let Some(Value::Table(limits)) = config.get_mut("limits") {
-        let trusted = Value::Array(vec![text("127.9.200.0/24")]);
+        let trusted = Value::Array(vec![text("127.200.0.0/24")]);
         limits.insert("trusted_networks".to_owned(), trusted);
     }
     if let Some(Value::Array(cas)) = config.get_mut("ca")
