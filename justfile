@@ -62,6 +62,14 @@ advisories:
 sizes: component
     .ci/sizes.sh
 
+# Computes a starved box's key from its sibling's knowledge, and fails to compute a healthy one's
+attack-sibling: build
+    @"${CARGO_TARGET_DIR:-target}/debug/attack" sibling
+
+# Recomputes the state of a box from recorded traffic, and fails where HQ's seed was sealed
+attack-recorder: build
+    @"${CARGO_TARGET_DIR:-target}/debug/attack" recorder
+
 # Runs every fuzz target for SECONDS each
 fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"

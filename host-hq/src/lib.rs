@@ -10,6 +10,7 @@ pub mod config;
 mod convert;
 pub mod doctor;
 mod error;
+pub mod firmware;
 pub mod host;
 pub mod hq;
 pub mod http;

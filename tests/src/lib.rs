@@ -8,6 +8,7 @@
 //! Everything listens on loopback, on ports that were free; what was started is ended with its
 //! handle, by its process id.
 
+pub mod attack;
 mod boxes;
 mod client;
 mod eventually;
@@ -25,7 +26,7 @@ pub use boxes::{BoxInside, BoxOptions, BoxProcess, shared_machine};
 pub use client::{Client, Kept, Leaf, Page, plain_get};
 pub use eventually::{Tried, eventually, wall_ms};
 pub use hq::{CaChoice, Hq, HqOptions, ModelChoice};
-pub use native::{Exchange, MemoryHost, NativeBox, Seeded};
+pub use native::{Exchange, MemoryHost, NativeBox, NativeOptions, Seeded};
 pub use ports::{free_port, free_ports};
 pub use process::{Process, program};
 pub use relay::Relay;

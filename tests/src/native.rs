@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use otscert_crypto::RustCrypto;
+use otscert_machine::crypto::Crypto;
 use otscert_machine::device::config::Credential;
 use otscert_machine::device::drive::{Device, Input};
 use otscert_machine::device::progress::Progress;
@@ -16,6 +17,7 @@ use otscert_machine::peer::{Answer, Endpoint, Failure, FailureKind, Request};
 use otscert_machine::record::{self, RecordKind};
 use otscert_machine::time::{ClockTrust, Moment, Monotonic, Timestamp};
 use otscert_machine::types::{ExchangeId, ShortText};
+use otscert_machine::wire::trust::Roots;
 
 use crate::client::Leaf;
 use crate::eventually::wall_ms;
@@ -69,6 +71,8 @@ impl Seeded {
 pub struct MemoryHost {
     /// What `sample` gives.
     pub random: Seeded,
+    /// It has a generator.
+    pub has_source: bool,
     /// What is stored.
     pub records: BTreeMap<String, Vec<u8>>,
     /// What was submitted and not yet taken.
@@ -81,6 +85,7 @@ impl MemoryHost {
     pub fn new(seed: u64) -> Self {
         Self {
             random: Seeded::new(seed),
+            has_source: true,
             records: BTreeMap::new(),
             submitted: VecDeque::new(),
         }
@@ -89,19 +94,20 @@ impl MemoryHost {
 
 impl Host for MemoryHost {
     fn sources(&mut self) -> Vec<Source> {
-        vec![Source {
+        let system = Source {
             id: SourceId::new(1),
             kind: SourceKind::System,
             family: "system".to_owned(),
             assessment: None,
             observed_step_ns: 0,
             label: "a seed of the test".to_owned(),
-        }]
+        };
+        self.has_source.then_some(system).into_iter().collect()
     }
 
     fn sample(&mut self, source: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
         match source.number() {
-            1 => Ok(self.random.bytes(len.min(4096) as usize)),
+            1 if self.has_source => Ok(self.random.bytes(len.min(4096) as usize)),
             _ => Err(SampleError::NoSuchSource),
         }
     }
@@ -148,6 +154,35 @@ pub struct Exchange {
     pub reply: Reply,
 }
 
+/// What a native box is made of.
+#[derive(Clone)]
+pub struct NativeOptions {
+    /// Kind of box.
+    pub model: String,
+    /// Of the bytes that its generator gives; none: it has no generator.
+    pub seed: Option<u64>,
+    /// The primitives.
+    pub crypto: &'static dyn Crypto,
+    /// What tells the unit apart.
+    pub personal: Vec<u8>,
+    /// What it has from its factory.
+    pub credential: Credential,
+}
+
+impl NativeOptions {
+    /// A box of that model whose generator gives the bytes of that seed.
+    #[must_use]
+    pub fn new(model: &str, seed: u64) -> Self {
+        Self {
+            model: model.to_owned(),
+            seed: Some(seed),
+            crypto: &RustCrypto,
+            personal: vec![1, 2, 3],
+            credential: Credential::default(),
+        }
+    }
+}
+
 /// A box.
 pub struct NativeBox {
     /// The machine.
@@ -171,8 +206,18 @@ impl NativeBox {
     ///
     /// If the machine refuses its config.
     pub fn new(poster: &Poster, model: &str, seed: u64) -> anyhow::Result<Self> {
-        let mut device = Device::new(config(poster, model)?)?;
-        let mut host = MemoryHost::new(seed);
+        Self::with(poster, &NativeOptions::new(model, seed))
+    }
+
+    /// The same, of whatever is asked for.
+    ///
+    /// # Errors
+    ///
+    /// If the machine refuses its config.
+    pub fn with(poster: &Poster, options: &NativeOptions) -> anyhow::Result<Self> {
+        let mut device = Device::new(config(&poster.roots, options)?)?;
+        let mut host = MemoryHost::new(options.seed.unwrap_or_default());
+        host.has_source = options.seed.is_some();
         let origin = Instant::now();
         let now = moment(origin, Duration::ZERO);
         let progress = device.advance(&mut host, now, Input::Resumed(1))?;
@@ -280,17 +325,7 @@ impl NativeBox {
     ///
     /// If it has none.
     pub fn identity_seed(&self) -> anyhow::Result<[u8; 32]> {
-        let bytes = self
-            .host
-            .records
-            .get(records::DEVICE_KEY)
-            .context("nothing stored")?;
-        let device: records::DeviceRecord = record::open(RecordKind::Device, bytes, &RustCrypto)?;
-        match device.phase {
-            records::Phase::Fresh(_) => bail!("no identity yet"),
-            records::Phase::Enrolling(identity, _) => Ok(*identity.seed.expose()),
-            records::Phase::Enrolled(member, _) => Ok(*member.identity.seed.expose()),
-        }
+        identity_seed(&self.host)
     }
 
     /// Lets the box's clocks run ahead to its next wake-up.
@@ -306,15 +341,28 @@ impl NativeBox {
     }
 }
 
-fn config(poster: &Poster, model: &str) -> anyhow::Result<Config> {
+/// Seed of the identity key in a box's storage.
+pub(crate) fn identity_seed(host: &MemoryHost) -> anyhow::Result<[u8; 32]> {
+    let stored = host.records.get(records::DEVICE_KEY);
+    let bytes = stored.context("nothing stored")?;
+    let device: records::DeviceRecord = record::open(RecordKind::Device, bytes, &RustCrypto)?;
+    match device.phase {
+        records::Phase::Fresh(_) => bail!("no identity yet"),
+        records::Phase::Enrolling(identity, _) => Ok(*identity.seed.expose()),
+        records::Phase::Enrolled(member, _) => Ok(*member.identity.seed.expose()),
+    }
+}
+
+/// The machine's config of such a box.
+pub(crate) fn config(roots: &Roots, options: &NativeOptions) -> anyhow::Result<Config> {
     Ok(Config {
-        crypto: &RustCrypto,
-        roots: poster.roots.clone(),
-        model: ShortText::parse("model", model)?,
+        crypto: options.crypto,
+        roots: roots.clone(),
+        model: ShortText::parse("model", &options.model)?,
         firmware: ShortText::parse("firmware", "1.0.0")?,
         build_time: Timestamp::from_millis(BUILD_TIME_MS),
-        personal: vec![1, 2, 3],
-        credential: Credential::default(),
+        personal: options.personal.clone(),
+        credential: options.credential.clone(),
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,
