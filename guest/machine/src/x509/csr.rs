@@ -270,8 +270,8 @@ fn subject_fits(subject: &[u8], names: &[CertName]) -> Result<bool, NotDer> {
     })
 }
 
-/// `r` and `s` of an Ecdsa-Sig-Value in a bit string (RFC 3279 section 2.2.3).
-fn read_signature(bits: &[u8]) -> Result<([u8; 32], [u8; 32]), CsrError> {
+/// `r` and `s` of an Ecdsa-Sig-Value in a bit string (RFC 3279 section 2.2.3); an error if it is not.
+pub fn read_signature(bits: &[u8]) -> Result<([u8; 32], [u8; 32]), CsrError> {
     let Some((&NO_UNUSED_BITS, value)) = bits.split_first() else {
         return Err(CsrError::Signature);
     };
