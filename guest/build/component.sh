@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the component and puts it at target/component/otscert.wasm; beside it the double that refuses everything, with
-# which a test shows that HQ really runs its component.
+# Builds the component and puts it at target/component/otscert.wasm. Beside it, for tests: the double that refuses
+# everything, with which a test shows that HQ really runs its component; and the machine's primitives as a component of
+# their own, for published vectors, built as the component is so that what the vectors show holds for it.
 #
 # A file is replaced only when its bytes change, and in one step, so that crates which include it are not rebuilt for
 # nothing and never see half of it. The build has a target folder of its own: it may use another compiler than the
@@ -36,6 +37,10 @@ export CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS%?}
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-component-ld
 CARGO_TARGET_DIR=target/guest cargo build --locked --package otscert-guest --package otscert-refuse-all \
   --profile component --target $target
+# By itself, and as nothing but a component: natively it is a library too, and next to one the component's own crates
+# would be compiled in another way.
+CARGO_TARGET_DIR=target/guest cargo rustc --locked --package otscert-guest-crypto --crate-type cdylib \
+  --profile component --target $target
 
 place() { # built file, name
   local built=target/guest/$target/component/$1 wanted=target/component/$2 sum
@@ -48,4 +53,5 @@ place() { # built file, name
   printf '%s  %d bytes  sha256:%s\n' "$wanted" "$(wc -c < "$wanted")" "${sum%% *}"
 }
 place otscert_refuse_all.wasm refuse-all.wasm
+place otscert_guest_crypto.wasm guest-crypto.wasm
 place otscert_guest.wasm otscert.wasm

@@ -81,7 +81,7 @@ fn the_component_is_smaller_than_400_kb() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_hq_whose_component_refuses_everything_refuses_everything() -> anyhow::Result<()> {
     limited(120, async {
-        let component = refuse_all()?;
+        let component = beside("refuse-all.wasm")?;
         let mut world = World::prepare(&WorldOptions::Private, |options| {
             options.component = Some(component.clone());
         })
@@ -127,11 +127,11 @@ async fn an_hq_whose_component_refuses_everything_refuses_everything() -> anyhow
     .await
 }
 
-/// The double beside the shipped component.
-fn refuse_all() -> anyhow::Result<PathBuf> {
+/// A file that is built beside the shipped component, for tests.
+pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
     let built = program("otscert-hq")?;
     let target = built.ancestors().nth(2).context("no target folder")?;
-    let path = target.join("component/refuse-all.wasm");
+    let path = target.join("component").join(name);
     ensure!(
         path.is_file(),
         "{} is missing: `./x component` builds it",

@@ -18,6 +18,7 @@ mod journey;
 mod parity;
 mod renewal;
 mod replay;
+mod vectors;
 
 use std::future::Future;
 use std::time::Duration;
