@@ -189,6 +189,28 @@ fn a_box_ahead_of_a_restored_hq_is_adopted_with_one_notice() {
     assert_eq!(world.device(client.id.as_ref().unwrap()).restored, 1);
 }
 
+/// The one false alarm that is known (PROTOCOL 8): HQ has lost that it refused a request, and
+/// somebody on the way replays what came after it on the same token, and then that request.
+#[test]
+fn a_refused_request_replayed_to_a_restored_hq_after_its_successor_looks_like_a_clone() {
+    let mut world = World::new();
+    let mut client = Client::of_model(1, "word-box");
+    client.enrol(&mut world);
+    let backup = world.store.clone();
+    let kind = refused(client.report(&mut world, &["8.8.8.8"]));
+    assert_eq!(kind, ProblemKind::BadAddress);
+    client.report(&mut world, &["192.168.1.7"]);
+    let [.., (endpoint, refusal), (_, successor)] = &client.sent.clone()[..] else {
+        panic!("two reports were sent");
+    };
+    world.store = backup;
+    world.request(*endpoint, successor);
+    world.request(*endpoint, refusal);
+    assert_eq!(world.count(NoteKind::Challenged), 1);
+    // The box goes on with its token meanwhile, and the operator accepts it.
+    client.poll(&mut world);
+}
+
 #[test]
 fn retire_is_taken_from_however_old_a_state() {
     let mut world = World::new();

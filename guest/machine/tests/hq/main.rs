@@ -11,6 +11,7 @@
 mod admission;
 mod certificate;
 mod client;
+mod clones;
 mod continuity;
 mod duet;
 mod enrolment;

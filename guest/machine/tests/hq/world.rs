@@ -57,15 +57,23 @@ pub(crate) fn seed(n: u8) -> Secret<32> {
 }
 
 pub(crate) fn roots() -> Roots {
+    roots_by(&CRYPTO)
+}
+
+pub(crate) fn roots_by(crypto: &dyn Crypto) -> Roots {
     Roots {
         hq_id: HQ_ID.into(),
-        keys: vec![Ed25519Public::new(CRYPTO.ed25519_public(&seed(1)))],
+        keys: vec![Ed25519Public::new(crypto.ed25519_public(&seed(1)))],
     }
 }
 
 pub(crate) fn raw_config() -> RawConfig {
+    raw_config_by(&CRYPTO)
+}
+
+pub(crate) fn raw_config_by(crypto: &dyn Crypto) -> RawConfig {
     let delegation = Delegation {
-        key: Ed25519Public::new(CRYPTO.ed25519_public(&seed(2))),
+        key: Ed25519Public::new(crypto.ed25519_public(&seed(2))),
         epoch: 1,
         not_after: Timestamp::from_millis(NOW) + Span::from_days(400),
     };
@@ -73,9 +81,9 @@ pub(crate) fn raw_config() -> RawConfig {
         hq_id: HQ_ID.into(),
         zone: "dev.test".into(),
         signing_seed: vec![2; 32],
-        delegation: delegation.sign(&CRYPTO, HQ_ID, &seed(1)).to_bytes(),
+        delegation: delegation.sign(crypto, HQ_ID, &seed(1)).to_bytes(),
         token_key: vec![3; 32],
-        roots: vec![CRYPTO.ed25519_public(&seed(1)).to_vec()],
+        roots: vec![crypto.ed25519_public(&seed(1)).to_vec()],
         models: vec![
             model("*", NameMode::Address, &["open"]),
             model("word-box", NameMode::Word, &["open"]),
