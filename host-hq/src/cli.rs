@@ -4,6 +4,7 @@
 //! whose causes `main` prints.
 
 mod args;
+mod assessment;
 mod check;
 mod devices;
 pub mod format;
@@ -16,9 +17,10 @@ use std::io::{self, Write};
 use tokio::runtime;
 
 pub use args::{
-    Cli, Command, ConfigArgs, DelegateArgs, DeviceCertificateArgs, DevicesCommand, DoctorArgs,
-    InitArgs, ListArgs, OrderArgs, ShowArgs,
+    AssessmentCommand, AssessmentSignArgs, Cli, Command, ConfigArgs, DelegateArgs,
+    DeviceCertificateArgs, DevicesCommand, DoctorArgs, InitArgs, ListArgs, OrderArgs, ShowArgs,
 };
+pub use assessment::AssessmentError;
 pub use devices::DevicesError;
 pub use keys::KeysError;
 
@@ -43,6 +45,9 @@ pub enum CliError {
     /// `delegate` and `device-certificate`.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// `assessment`.
+    #[error(transparent)]
+    Assessment(#[from] AssessmentError),
     /// `serve`, at its start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -86,6 +91,9 @@ pub fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> 
         Command::Delegate(args) => keys::delegate(&load(&args.config)?, &args, now(), out),
         Command::DeviceCertificate(args) => {
             keys::device_certificate(&load(&args.config)?, &args, now(), out)
+        }
+        Command::Assessment(AssessmentCommand::Sign(args)) => {
+            assessment::sign(&load(&args.config)?, &args, out)
         }
         Command::Doctor(args) => {
             let config = load(&args.config)?;

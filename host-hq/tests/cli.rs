@@ -8,6 +8,13 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 
+use otscert_assess::report::Report;
+use otscert_crypto::RustCrypto;
+use otscert_machine::entropy::Assessment;
+use otscert_machine::types::Ed25519Public;
+use otscert_machine::wire::json::Object;
+use otscert_machine::wire::trust::Roots;
+
 #[path = "cli/https.rs"]
 mod https;
 #[path = "cli/world.rs"]
@@ -30,6 +37,8 @@ fn help_is_what_it_was() {
         &["devices", "retire"],
         &["delegate"],
         &["device-certificate"],
+        &["assessment"],
+        &["assessment", "sign"],
     ] {
         let output = program().args(command).arg("-h").output().unwrap();
         assert!(output.status.success());
@@ -391,4 +400,95 @@ fn a_root_delegates_again_and_a_stranger_does_not() {
         before
     );
     assert!(hq.run(&["check-config"]).status.success());
+}
+
+#[test]
+fn what_hq_signs_of_a_clock_is_what_boxes_believe() {
+    let hq = Hq::new();
+    let judged = hq.path("r2.json");
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let mut report = Report {
+        format: Report::FORMAT,
+        id: "r2-tsc-1".to_owned(),
+        models: vec!["acme-r2".to_owned(), "acme-r3".to_owned()],
+        step_ns: 10,
+        min_entropy: 333,
+        cause: "CPU and DRAM run on two oscillators".to_owned(),
+        overridden: Vec::new(),
+        table: vec!["unit  step  H_I".to_owned()],
+    };
+    fs::write(&judged, report.to_bytes()).unwrap();
+    let output = hq.run(&["assessment", "sign", &text(&judged)]);
+    assert!(output.status.success(), "{}", both(&output));
+    for expected in [
+        "unit  step  H_I",
+        "Boxes of acme-r2, acme-r3 believe",
+        "assessments = [\"r2.signed.json\"]",
+        "platform = \"r2-tsc-1\"",
+    ] {
+        assert!(
+            both(&output).contains(expected),
+            "{expected} is not in:\n{}",
+            both(&output)
+        );
+    }
+
+    // A box reads it with nothing but what its image pins.
+    let opened = |roots: &[String]| {
+        let key = |text: &String| Ed25519Public::parse(text).unwrap();
+        let roots = Roots {
+            hq_id: "hq.maker.test".to_owned(),
+            keys: roots.iter().map(key).collect(),
+        };
+        let signed = Object::parse(&fs::read(hq.path("r2.signed.json")).unwrap()).unwrap();
+        Assessment::open(&RustCrypto, &roots, &signed)
+    };
+    let bundle = fs::read_to_string(hq.path("image-bundle/bundle.toml")).unwrap();
+    let bundle: toml::Table = bundle.parse().unwrap();
+    let pinned: Vec<String> = bundle["protocol_roots"].clone().try_into().unwrap();
+    let assessment = opened(&pinned).unwrap();
+    assert_eq!(
+        (assessment.id.as_str(), assessment.step_ns),
+        ("r2-tsc-1", 10)
+    );
+    assert_eq!((assessment.min_entropy, assessment.models.len()), (333, 2));
+    assert_eq!(assessment.cause, report.cause);
+    let strangers = vec!["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE".to_owned()];
+    assert!(opened(&strangers).is_err());
+
+    // What no box would believe is not signed.
+    fs::remove_file(hq.path("r2.signed.json")).unwrap();
+    report.min_entropy = 62;
+    fs::write(&judged, report.to_bytes()).unwrap();
+    let output = hq.run(&["assessment", "sign", &text(&judged)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        both(&output).contains("boxes would refuse it") && both(&output).contains("at least 63"),
+        "{}",
+        both(&output)
+    );
+
+    // Nor, by accident, a trial.
+    (report.min_entropy, report.overridden) = (200, vec!["u1: not a board of its own".to_owned()]);
+    fs::write(&judged, report.to_bytes()).unwrap();
+    let output = hq.run(&["assessment", "sign", &text(&judged)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        both(&output).contains("for a trial only and was not signed"),
+        "{}",
+        both(&output)
+    );
+    assert!(!hq.path("r2.signed.json").exists());
+    let output = hq.run(&["assessment", "sign", &text(&judged), "--danger-overridden"]);
+    assert!(output.status.success(), "{}", both(&output));
+    assert!(opened(&pinned).is_ok());
+
+    fs::write(&judged, "{}").unwrap();
+    let output = hq.run(&["assessment", "sign", &text(&judged)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        both(&output).contains("no file that `otscert-device assess judge` wrote"),
+        "{}",
+        both(&output)
+    );
 }

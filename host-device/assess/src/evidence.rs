@@ -12,8 +12,9 @@ pub struct Evidence {
     pub boot: String,
     /// What speaks for an emulator, a hypervisor or a container, each in words. Empty on a box.
     pub virtual_signs: Vec<String>,
-    /// The load average over a minute before the samples were taken, in hundredths of a process.
-    pub load_hundredths: u32,
+    /// The load average over a minute before the samples were taken, in hundredths of a process; none where the kernel
+    /// does not say it.
+    pub load_hundredths: Option<u32>,
     /// Processors that are online.
     pub processors: u32,
     /// What the kernel says of the processor.

@@ -158,8 +158,8 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Judges units. `allowed` are the rules that a `--danger` flag overrides; a rule without such a flag stays. Takes a
-    /// minute of a core and 500 MB for each unit of a million samples and as many after restarts.
+    /// Judges units. `allowed` are the rules that a `--danger` flag overrides; a rule without such a flag stays. Takes
+    /// half a minute of a core for each unit of a million samples and as many after restarts, and 200 MB a thread.
     #[must_use]
     pub fn of(units: &[Unit], allowed: &[Rule]) -> Self {
         let (results, matrices) = examine(units);

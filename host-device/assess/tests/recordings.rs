@@ -132,7 +132,7 @@ fn circumstances_refuse_what_no_statistic_sees() {
         },
         Case {
             rule: Rule::Busy,
-            change: |units| units[2].evidence.load_hundredths = 317,
+            change: |units| units[2].evidence.load_hundredths = Some(317),
             says: "u3: busy (load 3.17",
         },
         Case {
@@ -231,7 +231,7 @@ fn unit(name: &str, step_ns: u64, deltas: &[u32], rows: &[u32]) -> Unit {
             board: format!("board of {name}"),
             boot: String::new(),
             virtual_signs: Vec::new(),
-            load_hundredths: 3,
+            load_hundredths: Some(3),
             processors: 2,
             processor: "a test's".to_owned(),
             clock_source: "tsc".to_owned(),

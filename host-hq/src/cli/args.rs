@@ -36,6 +36,16 @@ pub enum Command {
     Delegate(DelegateArgs),
     /// Makes the device endpoint's next certificate with the private TLS CA (offline)
     DeviceCertificate(DeviceCertificateArgs),
+    /// Signs what was found out about the clock of a kind of board
+    #[command(subcommand)]
+    Assessment(AssessmentCommand),
+}
+
+/// About assessments of clocks.
+#[derive(Debug, Subcommand)]
+pub enum AssessmentCommand {
+    /// Signs the file that `otscert-device assess judge` wrote, for the image bundle
+    Sign(AssessmentSignArgs),
 }
 
 /// About devices.
@@ -267,6 +277,23 @@ pub struct DeviceCertificateArgs {
     /// Folder with tls-root.pem and tls-root.key
     #[arg(long, value_name = "FOLDER")]
     pub roots: PathBuf,
+}
+
+/// An assessment to sign.
+#[derive(Debug, Args)]
+pub struct AssessmentSignArgs {
+    /// The config and what overrides it.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The file that `otscert-device assess judge` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The signed file [default: beside FILE, as NAME.signed.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Signs also what was judged with --danger flags: for a trial, never for boxes that are sold
+    #[arg(long)]
+    pub danger_overridden: bool,
 }
 
 impl ConfigArgs {

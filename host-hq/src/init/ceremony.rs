@@ -1,13 +1,19 @@
 //! The key ceremony: protocol roots, the delegated key, HQ's private TLS CA.
 //!
 //! This is an offline tool and the one place outside the component that makes messages of the protocol: a root signs
-//! a delegation, with the machine's own code, so that the bytes are the ones that boxes check. `serve` never does.
+//! a delegation, and HQ's key an assessment of a kind of board's clock, with the machine's own code, so that the bytes
+//! are the ones that boxes check. `serve` never does.
 
 use std::net::IpAddr;
 
+use otscert_assess::report::Report;
 use otscert_crypto::RustCrypto;
+use otscert_machine::entropy::Assessment;
 use otscert_machine::time::Timestamp as MachineTime;
-use otscert_machine::wire::trust::Delegation;
+use otscert_machine::types::Ed25519Public;
+use otscert_machine::wire::json::Object;
+use otscert_machine::wire::jws::Typ;
+use otscert_machine::wire::trust::{Delegation, HqSigner, Roots, TrustError};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
@@ -137,6 +143,47 @@ pub fn delegate(hq_id: &str, root: &Seed, key: &Seed, epoch: u64, not_after: Tim
     delegation
         .sign(&RustCrypto, hq_id, &root.to_machine())
         .to_bytes()
+}
+
+/// What the boxes' own reader says of an assessment that they would not take.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct AssessmentRefused(Box<TrustError>);
+
+/// HQ's word on what the clock of a kind of board is worth, flattened JWS (docs/PROTOCOL.md,
+/// `otscert-assessment+jws`). `delegation` is that of the key, as its root signed it.
+///
+/// # Errors
+///
+/// What boxes would refuse is not signed: their own reader has the last word.
+pub fn assessment(
+    hq_id: &str,
+    roots: &[[u8; 32]],
+    key: &Seed,
+    delegation: &[u8],
+    report: &Report,
+) -> Result<Vec<u8>, AssessmentRefused> {
+    let roots = Roots {
+        hq_id: hq_id.to_owned(),
+        keys: roots.iter().map(|root| Ed25519Public::new(*root)).collect(),
+    };
+    let sign = || -> Result<Object, TrustError> {
+        let delegation = Object::parse(delegation)?;
+        let signer = HqSigner::new(&RustCrypto, &roots, key.to_machine(), delegation)?;
+        let payload = Object::default()
+            .with_text("id", &report.id)
+            .with_texts("models", &report.models)
+            .with_number("stepNs", report.step_ns)
+            .with_number("minEntropy", report.min_entropy)
+            .with_text("cause", &report.cause);
+        let signed = signer.sign(&RustCrypto, Typ::Assessment, &payload);
+        Assessment::open(&RustCrypto, &roots, &signed)?;
+        Ok(signed)
+    };
+    match sign() {
+        Ok(signed) => Ok(signed.to_bytes()),
+        Err(error) => Err(AssessmentRefused(Box::new(error))),
+    }
 }
 
 /// HQ's private TLS CA. Boxes look at its key only (DESIGN 3), so its dates matter to other clients alone.

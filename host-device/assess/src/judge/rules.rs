@@ -55,13 +55,18 @@ pub(super) fn circumstances(unit: &Unit, refuse: &mut dyn FnMut(Rule, String)) {
         );
         refuse(Rule::Virtual, why);
     }
-    if evidence.load_hundredths > MOST_LOAD {
-        let load = f64::from(evidence.load_hundredths) / 100.0;
-        let why = format!(
-            "{name}: busy (load {load:.2} before the samples were taken): other work adds noise that a box in a cupboard \
-             does not have; assess on an idle unit, some minutes after its start"
-        );
-        refuse(Rule::Busy, why);
+    match evidence.load_hundredths {
+        Some(load) if load <= MOST_LOAD => {}
+        load => {
+            let load = load.map_or("unknown".to_owned(), |load| {
+                format!("{:.2}", f64::from(load) / 100.0)
+            });
+            let why = format!(
+                "{name}: busy (load {load} before the samples were taken): other work adds noise that a box in a cupboard \
+                 does not have; assess on an idle unit, some minutes after its start"
+            );
+            refuse(Rule::Busy, why);
+        }
     }
     let samples = unit.deltas.len();
     if samples < LEAST_SAMPLES {
