@@ -11,6 +11,11 @@ demo *args: component
     @cargo build --locked --workspace --bins
     @"${CARGO_TARGET_DIR:-target}/debug/demo" "$@"
 
+# Tries the assessment kit on this machine's clock; fails where the clock is refused, as on a virtual machine
+assess *args: component
+    @cargo build --locked --workspace --bins
+    @host-device/assess/trial.sh "$@"
+
 # Builds the component and runs every test (or those that match what is given)
 test *args: component
     cargo build --locked --workspace --bins --tests

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::RawConfig;
 
@@ -37,7 +37,7 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Runs the box until it is told to stop (Ctrl-C, SIGTERM)
     Run,
@@ -65,6 +65,89 @@ pub enum Command {
     },
     /// Checks the config and the image bundle, and says what is wrong with them
     CheckConfig,
+    /// Finds out what the clock of a kind of board is worth as a source of randomness
+    ///
+    /// For firmware teams; a box in service does not need it. A box credits the jitter of its clock only where HQ has
+    /// signed an assessment of that kind of board: measured on several units, after real power cycles, and with a cause.
+    #[command(subcommand, after_long_help = PROCEDURE)]
+    Assess(AssessCommand),
+}
+
+/// About the clock of a kind of board.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum AssessCommand {
+    /// Takes runtime samples on this board, in one run
+    Collect(CollectArgs),
+    /// Takes one row of restart samples on this board: for an init script, once after each power cycle
+    Restart(RestartArgs),
+    /// Judges the samples of at least three units: a table, a verdict in words, and a file for HQ to sign
+    ///
+    /// Exits with 1 where the clock is refused. What the --danger flags override is for a trial of the kit: it is said
+    /// in the file, and HQ does not sign such a file by accident.
+    Judge(JudgeArgs),
+}
+
+/// Runtime samples.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CollectArgs {
+    /// The folder of all units; this one's is made in it
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// This unit's name, another one on each board
+    #[arg(long, value_name = "NAME")]
+    pub unit: String,
+    /// How many samples
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    pub samples: u64,
+}
+
+/// One row of restart samples.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RestartArgs {
+    /// The folder of all units, on storage that survives the power cycle
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// This unit's name, as for `collect`
+    #[arg(long, value_name = "NAME")]
+    pub unit: String,
+    /// Takes a row also where one was taken since this system started: for a trial, `judge` refuses such rows
+    #[arg(long)]
+    pub process_restarts: bool,
+}
+
+/// A judgement.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct JudgeArgs {
+    /// Folders of units, or of one unit each
+    #[arg(value_name = "FOLDER", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// The assessment's name, which the firmware's config gives as its platform: board, clock and version
+    #[arg(long, value_name = "NAME")]
+    pub id: String,
+    /// Kinds of box that it holds for, separated by commas: models as in image bundles, or * for any
+    #[arg(long, value_name = "LIST", value_delimiter = ',', required = true)]
+    pub models: Vec<String>,
+    /// What makes this clock vary, in a sentence
+    #[arg(long, value_name = "SENTENCE")]
+    pub cause: String,
+    /// The file to write if the clock is accepted
+    #[arg(long, value_name = "FILE", default_value = "assessment.json")]
+    pub out: PathBuf,
+    /// Judges emulators, hypervisors and containers: for a trial
+    #[arg(long)]
+    pub danger_virtual: bool,
+    /// Judges samples that were taken while something else ran: for a trial
+    #[arg(long)]
+    pub danger_busy: bool,
+    /// Takes one board for several units: for a trial
+    #[arg(long)]
+    pub danger_one_board: bool,
+    /// Takes restarts of the program for power cycles: for a trial
+    #[arg(long)]
+    pub danger_process_restarts: bool,
+    /// Judges fewer samples and rows than it takes: for a trial
+    #[arg(long)]
+    pub danger_few: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -72,6 +155,18 @@ Examples:
   otscert-device check-config --config device.toml
   otscert-device run --config device.toml
   otscert-device status";
+
+const PROCEDURE: &str = "\
+The whole procedure (docs/ASSESSMENT.md has the reasons):
+  1. On each of at least 3 boards as they are sold, idle, some minutes after its start:
+       otscert-device assess collect --out /data/assess --unit u1
+  2. On each of them, from its init script, with the power cut after each start, 1000 times:
+       otscert-device assess restart --out /data/assess --unit u1
+  3. Copy the units' folders to one place and judge:
+       otscert-device assess judge assess --id r2-tsc-1 --models acme-r2 \\
+         --cause \"CPU and DRAM run on two oscillators\" --out r2.json
+  4. At HQ, sign what was accepted; put the signed file into the image bundle, and name it there:
+       otscert-hq assessment sign r2.json";
 
 #[cfg(test)]
 mod tests {
@@ -89,11 +184,27 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         let mut text = help(&mut command);
-        for name in ["run", "status", "renew", "reset", "check-config"] {
-            let whole = help(command.find_subcommand_mut(name).unwrap());
-            // The settings are those above.
-            let (own, _settings) = whole.split_once("\nSettings (").unwrap();
-            text.push_str(&format!("\n==== {name}\n{own}"));
+        for path in [
+            &["run"][..],
+            &["status"],
+            &["renew"],
+            &["reset"],
+            &["check-config"],
+            &["assess"],
+            &["assess", "collect"],
+            &["assess", "restart"],
+            &["assess", "judge"],
+        ] {
+            let of = path.iter().fold(&mut command, |command, name| {
+                command.find_subcommand_mut(name).unwrap()
+            });
+            let whole = help(of);
+            // The settings are those above; what follows them is the command's own again.
+            let (own, settings) = whole.split_once("\nSettings (").unwrap();
+            text.push_str(&format!("\n==== {}\n{own}", path.join(" ")));
+            if let Some((_, after)) = settings.split_once("\nThe whole procedure") {
+                text.push_str(&format!("\nThe whole procedure{after}"));
+            }
         }
         insta::assert_snapshot!("help", text);
     }

@@ -17,8 +17,10 @@
 //! | [`hq`] | carries messages to HQ |
 //! | [`bundle`], [`config`] | what a box is told: by its maker's HQ, by its firmware |
 //! | [`status`], [`control`] | what is going on, and the socket to ask over |
+//! | [`assess`] | takes and judges samples of a kind of board's clock, for firmware teams |
 
 mod admin;
+pub mod assess;
 mod bindings;
 pub mod board;
 pub mod bundle;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
+use otscert_device::assess::{self, Verdict};
 use otscert_device::board::{LinuxBoard, load_anchors};
-use otscert_device::cli::{Cli, Command};
+use otscert_device::cli::{AssessCommand, Cli, Command};
 use otscert_device::config::{Config, LogFormat};
 use otscert_device::control::{ControlError, Request, ask};
 use otscert_device::damage::Survey;
@@ -37,20 +38,36 @@ fn main() -> ExitCode {
 }
 
 fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = Config::load(cli.config.as_deref(), cli.settings)?;
+    let Cli {
+        config: path,
+        command,
+        settings,
+    } = cli;
+    let configured = || Config::load(path.as_deref(), settings);
+    match command {
+        // A board that is assessed needs no config, and takes its samples before anything else.
+        Command::Assess(command) => assessed(&command),
+        Command::Run => block_on(run(configured()?)),
+        Command::Status { json } => block_on(status(&configured()?, json)),
+        Command::Renew => block_on(renew(&configured()?)),
+        Command::Reset { force, yes } => block_on(reset(configured()?, force, yes)),
+        Command::CheckConfig => check_config(&configured()?),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
         .context("starting the program's threads failed")?;
-    runtime.block_on(async move {
-        match cli.command {
-            Command::Run => run(config).await,
-            Command::Status { json } => status(&config, json).await,
-            Command::Renew => renew(&config).await,
-            Command::Reset { force, yes } => reset(config, force, yes).await,
-            Command::CheckConfig => check_config(&config),
-        }
+    runtime.block_on(work)
+}
+
+fn assessed(command: &AssessCommand) -> anyhow::Result<ExitCode> {
+    Ok(match assess::run(command, &mut io::stdout().lock())? {
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Refused => ExitCode::FAILURE,
     })
 }
 
