@@ -73,6 +73,8 @@ pub struct MemoryHost {
     pub random: Seeded,
     /// It has a generator.
     pub has_source: bool,
+    /// Everything that it gave.
+    pub given: Vec<Vec<u8>>,
     /// What is stored.
     pub records: BTreeMap<String, Vec<u8>>,
     /// What was submitted and not yet taken.
@@ -86,6 +88,7 @@ impl MemoryHost {
         Self {
             random: Seeded::new(seed),
             has_source: true,
+            given: Vec::new(),
             records: BTreeMap::new(),
             submitted: VecDeque::new(),
         }
@@ -107,7 +110,11 @@ impl Host for MemoryHost {
 
     fn sample(&mut self, source: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
         match source.number() {
-            1 if self.has_source => Ok(self.random.bytes(len.min(4096) as usize)),
+            1 if self.has_source => {
+                let bytes = self.random.bytes(len.min(4096) as usize);
+                self.given.push(bytes.clone());
+                Ok(bytes)
+            }
             _ => Err(SampleError::NoSuchSource),
         }
     }

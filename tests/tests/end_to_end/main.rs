@@ -18,6 +18,7 @@ mod journey;
 mod parity;
 mod renewal;
 mod replay;
+mod taint;
 mod vectors;
 
 use std::future::Future;
