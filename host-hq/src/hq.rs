@@ -14,7 +14,7 @@ use crate::registrar::{
 };
 use crate::store::{Store, StoreError};
 use crate::types::{
-    Endpoint, Input, Load, OperatorOrder, RecordKey, Reply, Request, Subject, Timestamp,
+    Endpoint, Input, Load, Note, OperatorOrder, RecordKey, Reply, Request, Subject, Timestamp,
 };
 use crate::work::{
     CaSet, Committer, CommitterHandle, Driver, DriverOptions, Nudges, OutboxOptions, OutboxWorker,
@@ -210,16 +210,20 @@ impl Hq {
         Ok(Reply { enrolled, ..reply })
     }
 
-    /// Carries out what the operator wants.
+    /// Carries out what the operator wants; returns what it wrote into the history.
     ///
     /// # Errors
     ///
     /// [`CallError`]; nothing has happened then.
-    pub async fn command(&self, subject: Subject, order: OperatorOrder) -> Result<(), CallError> {
+    pub async fn command(
+        &self,
+        subject: Subject,
+        order: OperatorOrder,
+    ) -> Result<Vec<Note>, CallError> {
         self.registrar
             .decide(Input::Command { subject, order }, None)
             .await
-            .map(drop)
+            .map(|decision| decision.notes)
     }
 
     /// Lets parked exchanges of a subject be told again; returns how many there were.

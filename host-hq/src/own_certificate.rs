@@ -176,6 +176,7 @@ impl OwnCertificate {
         let subject = Subject::try_from(OWN.to_owned()).expect("`own` is a subject");
         hq.command(subject, OperatorOrder::OwnCsr(csr))
             .await
+            .map(drop)
             .map_err(OwnError::Refused)
     }
 

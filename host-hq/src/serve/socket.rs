@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,18 +17,63 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 use crate::hq::Hq;
-use crate::types::{OperatorOrder, Subject};
+use crate::types::{MAX_IMPORT, Note, OperatorOrder, Subject};
 
-/// An order about a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What the operator wants of a running HQ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Order {
     /// Revoke, withdraw, cut off.
     Retire,
     /// Ask the box for a new key and certificate.
     Renew,
-    /// The device that was challenged or is pending is all right.
+    /// The device that was challenged or waits for a person is all right.
     Accept,
+    /// Claim codes are to be known. This and what follows is for subject `own`.
+    ImportClaims {
+        /// Their digests, at most [`MAX_IMPORT`].
+        codes: Vec<Digest>,
+        /// The model that they are for; none: any.
+        model: Option<String>,
+    },
+    /// The maker vouches for units: one voucher, JSON.
+    ImportVoucher(String),
+    /// A claim code may let another device in.
+    ReleaseClaim(Digest),
+}
+
+/// A SHA-256 digest; base64url in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(pub [u8; 32]);
+
+/// Text that is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 43 characters base64url (32 bytes)")]
+pub struct NotADigest;
+
+impl TryFrom<String> for Digest {
+    type Error = NotADigest;
+
+    fn try_from(text: String) -> Result<Self, NotADigest> {
+        let bytes = Base64UrlUnpadded::decode_vec(&text).map_err(|_| NotADigest)?;
+        bytes.try_into().map(Self).map_err(|_| NotADigest)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        Base64UrlUnpadded::encode_string(&digest.0)
+    }
+}
+
+/// Something that HQ wrote into the history when it carried out an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Whom it is about.
+    pub subject: Subject,
+    /// For people.
+    pub text: String,
 }
 
 /// Why an order was not carried out.
@@ -72,6 +118,8 @@ struct Question {
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     error: Option<String>,
+    #[serde(default)]
+    notes: Vec<Told>,
 }
 
 /// The listening socket.
@@ -132,12 +180,12 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("admin.sock")
 }
 
-/// Has a running HQ carry out an order.
+/// Has a running HQ carry out an order; returns what it wrote into the history. Nothing, if there was nothing to do.
 ///
 /// # Errors
 ///
-/// [`SocketError`].
-pub async fn tell(data: &Path, order: Order, subject: Subject) -> Result<(), SocketError> {
+/// [`SocketError`]; it holds HQ's reason where HQ refused.
+pub async fn tell(data: &Path, order: Order, subject: Subject) -> Result<Vec<Told>, SocketError> {
     let path = path(data);
     let failed = |source| SocketError::Connect {
         path: path.clone(),
@@ -153,9 +201,10 @@ pub async fn tell(data: &Path, order: Order, subject: Subject) -> Result<(), Soc
         .map_err(|_| SocketError::Silent)?
         .map_err(|_| SocketError::Silent)?;
     match serde_json::from_slice::<Answer>(&answer) {
-        Ok(Answer { error: None }) => Ok(()),
+        Ok(Answer { error: None, notes }) => Ok(notes),
         Ok(Answer {
             error: Some(detail),
+            notes: _,
         }) => Err(SocketError::Refused { detail }),
         Err(_) => Err(SocketError::Silent),
     }
@@ -163,26 +212,59 @@ pub async fn tell(data: &Path, order: Order, subject: Subject) -> Result<(), Soc
 
 async fn answer(hq: &Hq, mut stream: UnixStream) -> io::Result<()> {
     let line = read_line(&mut stream).await?;
-    let error = match serde_json::from_slice::<Question>(&line) {
-        Err(error) => Some(format!(
+    let carried_out = match serde_json::from_slice::<Question>(&line) {
+        Err(error) => Err(format!(
             "the order is not understood ({error}): do both programs have one version?"
         )),
-        Ok(Question { order, subject }) => {
-            tracing::info!(?order, "the operator orders");
-            let order = match order {
-                Order::Retire => OperatorOrder::Retire,
-                Order::Renew => OperatorOrder::Renew,
-                Order::Accept => OperatorOrder::Accept,
-            };
-            hq.command(subject, order)
-                .await
-                .err()
-                .map(|error| chain(&error))
-        }
+        Ok(Question { order, subject }) => carry_out(hq, order, subject).await,
     };
-    let mut answer = serde_json::to_vec(&Answer { error })?;
+    let answer = match carried_out {
+        Err(error) => Answer {
+            error: Some(error),
+            notes: Vec::new(),
+        },
+        Ok(notes) => Answer {
+            error: None,
+            notes: notes.into_iter().map(told).collect(),
+        },
+    };
+    let mut answer = serde_json::to_vec(&answer)?;
     answer.push(b'\n');
     stream.write_all(&answer).await
+}
+
+async fn carry_out(hq: &Hq, order: Order, subject: Subject) -> Result<Vec<Note>, String> {
+    let (what, order) = match order {
+        Order::Retire => ("retire", OperatorOrder::Retire),
+        Order::Renew => ("renew", OperatorOrder::Renew),
+        Order::Accept => ("accept", OperatorOrder::Accept),
+        Order::ImportClaims { codes, .. } if codes.len() > MAX_IMPORT => {
+            let got = codes.len();
+            return Err(format!(
+                "{got} claim codes in one order, and {MAX_IMPORT} is the most: do both programs have one version?"
+            ));
+        }
+        Order::ImportClaims { codes, model } => {
+            let codes = codes.into_iter().map(|Digest(bytes)| bytes).collect();
+            let order = OperatorOrder::ImportClaims { codes, model };
+            ("import-claims", order)
+        }
+        Order::ImportVoucher(voucher) => (
+            "import-voucher",
+            OperatorOrder::ImportVoucher(voucher.into_bytes()),
+        ),
+        Order::ReleaseClaim(Digest(code)) => ("release-claim", OperatorOrder::ReleaseClaim(code)),
+    };
+    tracing::info!(order = what, "the operator orders");
+    let carried_out = hq.command(subject, order).await;
+    carried_out.map_err(|error| chain(&error))
+}
+
+fn told(note: Note) -> Told {
+    Told {
+        subject: note.subject,
+        text: note.text,
+    }
 }
 
 async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
@@ -193,6 +275,7 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-const MAX_LINE: u64 = 4096;
+/// The longest order is a voucher: 48 serials of 64 characters are some 9 KB where each has to be escaped.
+pub(crate) const MAX_LINE: u64 = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
