@@ -6,23 +6,36 @@
 mod args;
 mod assessment;
 mod check;
+mod claims;
 mod devices;
+mod factory;
 pub mod format;
 mod keys;
+mod labels;
+mod lists;
 mod prose;
 mod serving;
+mod voucher;
 
 use std::io::{self, Write};
 
 use tokio::runtime;
 
 pub use args::{
-    AssessmentCommand, AssessmentSignArgs, Cli, Command, ConfigArgs, DelegateArgs,
-    DeviceCertificateArgs, DevicesCommand, DoctorArgs, InitArgs, ListArgs, OrderArgs, ShowArgs,
+    AssessmentCommand, AssessmentSignArgs, BatchArgs, ClaimsCommand, ClaimsDrawArgs,
+    ClaimsImportArgs, ClaimsReleaseArgs, Cli, Command, ConfigArgs, DelegateArgs, DeriveArgs,
+    DeviceCertificateArgs, DevicesCommand, DoctorArgs, FactoryCommand, InitArgs, LabelsArgs,
+    ListArgs, MasterArgs, OrderArgs, ShowArgs, VoucherCommand, VoucherImportArgs, VoucherKeyArgs,
+    VoucherSignArgs,
 };
 pub use assessment::AssessmentError;
+pub use claims::ClaimsError;
 pub use devices::DevicesError;
+pub use factory::FactoryError;
 pub use keys::KeysError;
+pub use labels::{LabelsError, NotASetupUrl, SetupUrl};
+pub use lists::ListError;
+pub use voucher::VoucherCliError;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
@@ -31,7 +44,7 @@ use crate::init::{self, InitError};
 use crate::serve::ServeError;
 use crate::serve::socket::Order;
 use crate::store::StoreError;
-use crate::types::Timestamp;
+use crate::types::{Subject, Timestamp};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +70,18 @@ pub enum CliError {
     /// `devices`.
     #[error(transparent)]
     Devices(#[from] DevicesError),
+    /// `factory`.
+    #[error(transparent)]
+    Factory(#[from] FactoryError),
+    /// `claims`.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// `voucher`.
+    #[error(transparent)]
+    Voucher(#[from] VoucherCliError),
+    /// `labels`.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
     /// The system gives no threads or signals.
     #[error("the system gives no threads or signals: check its limits")]
     Runtime(#[source] io::Error),
@@ -115,12 +140,34 @@ pub fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> 
         Command::Devices(DevicesCommand::Retire(args)) => tell(&args, Order::Retire, out),
         Command::Devices(DevicesCommand::Renew(args)) => tell(&args, Order::Renew, out),
         Command::Devices(DevicesCommand::Accept(args)) => tell(&args, Order::Accept, out),
+        Command::Factory(FactoryCommand::Master(args)) => factory::master(&args, out),
+        Command::Factory(FactoryCommand::Batch(args)) => factory::batch(&args, out),
+        Command::Factory(FactoryCommand::Derive(args)) => factory::derive(&args, out),
+        Command::Claims(ClaimsCommand::Draw(args)) => claims::draw_list(&args, out),
+        Command::Claims(ClaimsCommand::Import(args)) => {
+            wait(claims::import(&load(&args.config)?, &args, out))?
+        }
+        Command::Claims(ClaimsCommand::Release(args)) => {
+            wait(claims::release(&load(&args.config)?, &args, out))?
+        }
+        Command::Voucher(VoucherCommand::Key(args)) => voucher::key(&args, out),
+        Command::Voucher(VoucherCommand::Sign(args)) => voucher::sign(&args, out),
+        Command::Voucher(VoucherCommand::Import(args)) => {
+            wait(voucher::import(&load(&args.config)?, &args, out))?
+        }
+        Command::Labels(args) => labels::run(&args, out),
     }
 }
 
 fn tell(args: &OrderArgs, order: Order, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> {
     let config = load(&args.config)?;
     wait(devices::order(&config, &args.device, order, out))?
+}
+
+/// What concerns HQ as a whole stands under its own subject.
+fn own() -> Subject {
+    // Unwrap safety: it is a subject of the contract.
+    Subject::try_from("own".to_owned()).expect("`own` is a subject")
 }
 
 /// Runs something short.

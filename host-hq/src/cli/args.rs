@@ -1,10 +1,18 @@
 //! Commands, flags and environment.
 
+mod admission;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use otscert_hq_dns::DnsName;
+
+pub use admission::{
+    BatchArgs, ClaimsCommand, ClaimsDrawArgs, ClaimsImportArgs, ClaimsReleaseArgs, DeriveArgs,
+    FactoryCommand, LabelsArgs, MasterArgs, VoucherCommand, VoucherImportArgs, VoucherKeyArgs,
+    VoucherSignArgs,
+};
 
 use crate::config::{Admission, LogFormat, Mode, Nameserver, Overrides};
 use crate::init::{InitAcme, InitCa, InitOptions, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Listen};
@@ -32,6 +40,17 @@ pub enum Command {
     /// Shows devices and tells HQ what to do about them
     #[command(subcommand)]
     Devices(DevicesCommand),
+    /// Secrets of the factory: the maker's master, keys of batches, a file for each unit (offline)
+    #[command(subcommand)]
+    Factory(FactoryCommand),
+    /// Codes on labels: draws them, tells HQ of them, lets a used one be used again
+    #[command(subcommand)]
+    Claims(ClaimsCommand),
+    /// Lists of serials that the maker vouches for: signs them, tells HQ of them
+    #[command(subcommand)]
+    Voucher(VoucherCommand),
+    /// Makes sheets of labels to print: claim codes, each with its QR code (offline)
+    Labels(LabelsArgs),
     /// Signs a new delegation of the protocol key with a root (offline)
     Delegate(DelegateArgs),
     /// Makes the device endpoint's next certificate with the private TLS CA (offline)

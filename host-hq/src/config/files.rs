@@ -59,10 +59,13 @@ impl Config {
     #[must_use]
     pub fn check_files(&self, now: Timestamp) -> Vec<Finding> {
         let mut findings = vec![self.check_signing(now)];
-        for (setting, path) in [
+        let batches = self.keys.batches.iter();
+        let batches = batches.map(|(_, path)| ("keys.batch", path));
+        let own = [
             ("keys.token_key", &self.keys.token_key),
             ("keys.master_key", &self.keys.master_key),
-        ] {
+        ];
+        for (setting, path) in own.into_iter().chain(batches) {
             findings.push(match Seed::read(setting, path) {
                 Ok(_) => Finding::ok(format!("{setting}: {} is a key", path.display())),
                 Err(error) => fail(&error),

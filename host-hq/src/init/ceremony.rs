@@ -127,9 +127,18 @@ impl std::fmt::Debug for TlsPair {
 ///
 /// If it gives none.
 pub fn fresh_seed() -> Result<Seed, CeremonyError> {
-    let mut bytes = Zeroizing::new([0; 32]);
+    Ok(Seed::new(*random()?))
+}
+
+/// Bytes from the operating system, wiped when dropped.
+///
+/// # Errors
+///
+/// If it gives none.
+pub fn random<const BYTES: usize>() -> Result<Zeroizing<[u8; BYTES]>, CeremonyError> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
     getrandom::fill(&mut *bytes).map_err(CeremonyError::Entropy)?;
-    Ok(Seed::new(*bytes))
+    Ok(bytes)
 }
 
 /// A root's word that `key` signs for HQ, flattened JWS.

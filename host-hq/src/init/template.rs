@@ -159,7 +159,8 @@ name = "*"
 # "address": https://192-168-1-7.<label>.<zone>/, computed by the DNS, certificate *.<label>.<zone>;
 # "word": https://nifty-babbage.<zone>/, from the box's reports.
 mode = {mode}
-# "open": every box that asks gets a name; "closed": none does.
+# "open": every box that asks gets a name; "closed": none does. Or what a box has to show: "claim-code",
+# "factory-secret", "voucher", "approval", joined by +; a list holds alternatives (docs/OPERATIONS.md).
 admission = {admission}
 # ca = "name of one of the CAs above"
 {open_public}
