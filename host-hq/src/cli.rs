@@ -7,12 +7,14 @@ mod args;
 mod assessment;
 mod check;
 mod claims;
+mod described;
 mod devices;
 mod factory;
 pub mod format;
 mod keys;
 mod labels;
 mod lists;
+mod orders;
 mod prose;
 mod serving;
 mod voucher;
@@ -129,17 +131,7 @@ pub fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> 
             let findings = wait(doctor::examine(&config, &options, now()))?;
             check::write_findings(&findings, args.json, out)
         }
-        Command::Devices(DevicesCommand::List(args)) => {
-            let config = load(&args.config)?;
-            wait(devices::list(&config, &args, now(), out))?
-        }
-        Command::Devices(DevicesCommand::Show(args)) => {
-            let config = load(&args.config)?;
-            wait(devices::show(&config, &args, now(), out))?
-        }
-        Command::Devices(DevicesCommand::Retire(args)) => tell(&args, Order::Retire, out),
-        Command::Devices(DevicesCommand::Renew(args)) => tell(&args, Order::Renew, out),
-        Command::Devices(DevicesCommand::Accept(args)) => tell(&args, Order::Accept, out),
+        Command::Devices(command) => about_devices(command, out),
         Command::Factory(FactoryCommand::Master(args)) => factory::master(&args, out),
         Command::Factory(FactoryCommand::Batch(args)) => factory::batch(&args, out),
         Command::Factory(FactoryCommand::Derive(args)) => factory::derive(&args, out),
@@ -159,9 +151,29 @@ pub fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> 
     }
 }
 
-fn tell(args: &OrderArgs, order: Order, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> {
-    let config = load(&args.config)?;
-    wait(devices::order(&config, &args.device, order, out))?
+fn about_devices(
+    command: DevicesCommand,
+    out: &mut (dyn Write + Send),
+) -> Result<Verdict, CliError> {
+    let (args, order) = match command {
+        DevicesCommand::List(args) => {
+            let config = load(&args.config)?;
+            return wait(devices::list(&config, &args, now(), out))?;
+        }
+        DevicesCommand::Show(args) => {
+            let config = load(&args.config)?;
+            return wait(devices::show(&config, &args, now(), out))?;
+        }
+        DevicesCommand::Retire(args) => (args, Order::Retire),
+        DevicesCommand::Renew(args) => (args, Order::Renew),
+        DevicesCommand::Accept(args) => (args, Order::Accept),
+    };
+    wait(orders::order(
+        &load(&args.config)?,
+        &args.device,
+        &order,
+        out,
+    ))?
 }
 
 /// What concerns HQ as a whole stands under its own subject.

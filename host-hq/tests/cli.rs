@@ -15,6 +15,8 @@ use otscert_machine::types::Ed25519Public;
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::trust::Roots;
 
+#[path = "cli/admission.rs"]
+mod admission;
 #[path = "cli/https.rs"]
 mod https;
 #[path = "cli/world.rs"]
@@ -35,6 +37,19 @@ fn help_is_what_it_was() {
         &["devices", "list"],
         &["devices", "show"],
         &["devices", "retire"],
+        &["factory"],
+        &["factory", "master"],
+        &["factory", "batch"],
+        &["factory", "derive"],
+        &["claims"],
+        &["claims", "draw"],
+        &["claims", "import"],
+        &["claims", "release"],
+        &["voucher"],
+        &["voucher", "key"],
+        &["voucher", "sign"],
+        &["voucher", "import"],
+        &["labels"],
         &["delegate"],
         &["device-certificate"],
         &["assessment"],

@@ -78,7 +78,7 @@ pub enum DevicesCommand {
     Retire(OrderArgs),
     /// Asks a device for a new key and certificate at its next contact
     Renew(OrderArgs),
-    /// Accepts a device that is challenged or pending
+    /// Accepts a device that is challenged, or that waits for a person before its first certificate
     Accept(OrderArgs),
 }
 
@@ -225,7 +225,7 @@ pub struct ListArgs {
     /// The config and what overrides it.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only devices in this state
+    /// Only devices in this state, as in Issued, or AwaitingApproval: those that wait for `devices accept`
     #[arg(long)]
     pub state: Option<String>,
     /// Only this model
@@ -234,6 +234,9 @@ pub struct ListArgs {
     /// Only devices whose id or name contains this text
     #[arg(long)]
     pub matching: Option<String>,
+    /// Only devices that reported this firmware last; adds it to the JSON. Takes longer: each record is read
+    #[arg(long, value_name = "VERSION")]
+    pub firmware: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 100)]
     pub limit: u32,
@@ -243,6 +246,9 @@ pub struct ListArgs {
     /// JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Ids alone, one a line, as `devices retire -` and the like read them
+    #[arg(long, conflicts_with = "json")]
+    pub ids: bool,
 }
 
 /// One device.
@@ -259,14 +265,14 @@ pub struct ShowArgs {
     pub json: bool,
 }
 
-/// An order about one device.
+/// An order about one device, or about all that standard input names.
 #[derive(Debug, Args)]
 pub struct OrderArgs {
     /// The config and what overrides it.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Its name or id
-    #[arg(value_name = "NAME|ID")]
+    /// Its name or id; `-` reads them from standard input, one a line
+    #[arg(value_name = "NAME|ID|-")]
     pub device: String,
 }
 

@@ -1,24 +1,22 @@
-//! `devices`: reads the database, also while HQ runs; orders go to the running HQ.
+//! `devices list` and `devices show`: they read the database, also while HQ runs.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::described::{Described, Describer};
 use super::format::{date, printable, relative, rfc3339, table};
+use super::lists::{ListError, Progress};
 use super::prose::indented;
 use super::{CliError, ListArgs, ShowArgs, Verdict};
 use crate::config::Config;
-use crate::error::chain;
-use crate::host::entropy::SystemEntropy;
-use crate::registrar::{Guest, RegistrarConfig, SecretKey};
-use crate::serve::socket::{self, Order, SocketError};
-use crate::serve::{self, ServeError};
+use crate::serve::ServeError;
+use crate::serve::socket::SocketError;
 use crate::store::{
-    Device, DeviceFilter, OpenError, OutboxState, RecordRow, RestoreNotice, Store, StoreError,
+    Device, DeviceFilter, MAX_PAGE, OpenError, OutboxState, RestoreNotice, Store, StoreError,
     StoreOptions, SubjectSummary,
 };
-use crate::types::{NotASubject, Subject, Timestamp};
+use crate::types::{NotASubject, RecordKey, Subject, Timestamp};
 
 /// Why nothing can be shown or done.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +39,32 @@ pub enum DevicesError {
     /// `--after` names none.
     #[error("`--after` wants an id, as `devices list` shows it")]
     After(#[source] NotASubject),
+    /// The list of devices.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// HQ did not do it.
     #[error(transparent)]
     Order(#[from] SocketError),
+    /// HQ went away in the middle.
+    #[error(
+        "HQ was told of {told} of {total} devices; run it again, which does no harm to those that it was told of"
+    )]
+    Interrupted {
+        /// Of how many.
+        told: usize,
+        /// How many there are.
+        total: usize,
+        /// Why.
+        #[source]
+        source: SocketError,
+    },
+}
+
+/// A line of a list.
+struct Row {
+    device: SubjectSummary,
+    /// What it said last; none where nobody asked for it.
+    firmware: Option<String>,
 }
 
 /// Lists devices.
@@ -60,23 +81,83 @@ pub(super) async fn list(
         .map(subject_of)
         .transpose()
         .map_err(DevicesError::After)?;
-    let filter = DeviceFilter {
+    let rows = select(config, &store, args, after).await?;
+    if args.ids {
+        for row in &rows {
+            writeln!(out, "{}", row.device.summary.subject)?;
+        }
+    } else if args.json {
+        let rows: Vec<_> = rows.iter().map(row_json).collect();
+        write_json(out, &json!(rows))?;
+    } else {
+        let notice = store.restore_notice(now).await;
+        write_notice(out, notice.map_err(DevicesError::Store)?, now)?;
+        write_list(out, args, &rows, now)?;
+    }
+    Ok(Verdict::Well)
+}
+
+/// Reads page after page until there are as many as asked for.
+async fn select(
+    config: &Config,
+    store: &Store,
+    args: &ListArgs,
+    after: Option<Subject>,
+) -> Result<Vec<Row>, DevicesError> {
+    let mut describer = match args.firmware {
+        Some(_) => Some(Describer::new(config).await?),
+        None => None,
+    };
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let page = match args.firmware {
+        Some(_) => MAX_PAGE,
+        None => args.limit.min(MAX_PAGE),
+    };
+    let mut filter = DeviceFilter {
         state: args.state.clone(),
         model: args.model.clone(),
         text: args.matching.clone(),
         after,
-        limit: Some(args.limit),
+        limit: Some(page),
     };
-    let devices = store.devices(&filter).await.map_err(DevicesError::Store)?;
-    if args.json {
-        let devices: Vec<_> = devices.iter().map(summary_json).collect();
-        write_json(out, &json!(devices))?;
-    } else {
-        let notice = store.restore_notice(now).await;
-        write_notice(out, notice.map_err(DevicesError::Store)?, now)?;
-        write_list(out, args, &devices, now)?;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut progress = Progress::new("devices found", limit);
+    while rows.len() < limit {
+        let devices = store.devices(&filter).await?;
+        let is_last = devices.len() < usize::try_from(page).unwrap_or(usize::MAX);
+        filter.after = devices.last().map(|it| it.summary.subject.clone());
+        for device in devices {
+            let firmware = match &mut describer {
+                Some(describer) => firmware(store, describer, &device).await?,
+                None => None,
+            };
+            if args.firmware.is_none() || args.firmware == firmware {
+                rows.push(Row { device, firmware });
+            }
+        }
+        progress.at(rows.len());
+        if is_last {
+            break;
+        }
     }
-    Ok(Verdict::Well)
+    rows.truncate(limit);
+    Ok(rows)
+}
+
+/// What a device said of its firmware last, as its record has it.
+async fn firmware(
+    store: &Store,
+    describer: &mut Describer,
+    device: &SubjectSummary,
+) -> Result<Option<String>, DevicesError> {
+    // A subject of a device is the key of its record (docs/DATA_MODEL.md).
+    let key = String::from(device.summary.subject.clone());
+    let Ok(key) = RecordKey::try_from(key) else {
+        return Ok(None);
+    };
+    let record = store.record(&key).await?;
+    let described = record.map(|record| describer.describe(record));
+    Ok(described.and_then(|it| it.text("firmware").map(str::to_owned)))
 }
 
 /// Tells one device's story.
@@ -89,7 +170,9 @@ pub(super) async fn show(
     let store = open(config).await?;
     let device = find(&store, &args.device).await?;
     let component = store.component().await.map_err(DevicesError::Store)?;
-    let records = describe(config, &device.records).await?;
+    let mut describer = Describer::new(config).await?;
+    let records = device.records.iter().cloned();
+    let records = records.map(|record| describer.describe(record)).collect();
     let story = Story {
         device,
         records,
@@ -103,31 +186,11 @@ pub(super) async fn show(
     Ok(Verdict::Well)
 }
 
-/// Has the running HQ do something about a device.
-pub(super) async fn order(
-    config: &Config,
-    device: &str,
-    order: Order,
-    out: &mut (dyn Write + Send),
-) -> Result<Verdict, CliError> {
-    let store = open(config).await?;
-    let subject = find(&store, device).await?.summary.summary.subject;
-    drop(store);
-    socket::tell(&config.data, order, subject.clone())
-        .await
-        .map_err(DevicesError::Order)?;
-    writeln!(
-        out,
-        "HQ has it. How it goes: otscert-hq devices show {subject}"
-    )?;
-    Ok(Verdict::Well)
-}
-
-async fn open(config: &Config) -> Result<Store, DevicesError> {
+pub(super) async fn open(config: &Config) -> Result<Store, DevicesError> {
     Ok(Store::open_read_only(StoreOptions::new(config.store.clone())).await?)
 }
 
-async fn find(store: &Store, what: &str) -> Result<Device, DevicesError> {
+pub(super) async fn find(store: &Store, what: &str) -> Result<Device, DevicesError> {
     let found = match store.device(what).await? {
         // An id without its kind, as people copy it.
         None => store.device(&format!("{DEVICE}{what}")).await?,
@@ -173,20 +236,20 @@ fn write_notice(
 fn write_list(
     out: &mut dyn Write,
     args: &ListArgs,
-    devices: &[SubjectSummary],
+    rows: &[Row],
     now: Timestamp,
 ) -> io::Result<()> {
-    if devices.is_empty() {
+    if rows.is_empty() {
         return writeln!(
             out,
             "No device fits. One appears here with its first enrolment."
         );
     }
     let ago = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| relative(at, now));
-    let rows: Vec<Vec<String>> = devices
+    let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|device| {
-            let summary = &device.summary;
+        .map(|row| {
+            let summary = &row.device.summary;
             vec![
                 summary.subject.to_string(),
                 printable(summary.name.as_deref().unwrap_or("-")),
@@ -209,54 +272,15 @@ fn write_list(
         "LAST CONTACT",
         "WHY",
     ];
-    out.write_all(table(&head, &rows).as_bytes())?;
-    if let Some(last) = devices
+    out.write_all(table(&head, &cells).as_bytes())?;
+    if let Some(last) = rows
         .last()
-        .filter(|_| devices.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX))
+        .filter(|_| rows.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX))
     {
-        writeln!(out, "There may be more: --after {}", last.summary.subject)?;
+        let last = &last.device.summary.subject;
+        writeln!(out, "There may be more: --after {last}")?;
     }
     Ok(())
-}
-
-/// A record, and what the component says of it.
-struct Described {
-    record: RecordRow,
-    content: Value,
-}
-
-/// Lets the component describe records; a fresh instance that is never opened, so no key of HQ's is needed.
-async fn describe(config: &Config, records: &[RecordRow]) -> Result<Vec<Described>, DevicesError> {
-    let nobody = RegistrarConfig {
-        hq_id: config.hq_id.clone(),
-        zone: config.zone.to_string(),
-        signing_seed: SecretKey::from_bytes([0; 32]),
-        delegation: Vec::new(),
-        token_key: SecretKey::from_bytes([0; 32]),
-        roots: config.keys.roots.clone(),
-        models: serve::models(config),
-        batch_keys: Vec::new(),
-        voucher_keys: Vec::new(),
-        cas: serve::rules(config),
-        own_names: Vec::new(),
-        oldest_grant_epoch: None,
-        danger_loopback: config.dns.danger_loopback,
-    };
-    let component = serve::read_component(config)?;
-    let (factory, _) = serve::compile(config, component, nobody, Arc::new(SystemEntropy)).await?;
-    let described = records.iter().map(|record| {
-        let content = factory
-            .instantiate()
-            .and_then(|mut guest| guest.describe_record(&record.key, &record.value))
-            .map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
-            // A record of another component than this one: the rest of the story still counts.
-            .unwrap_or_else(|error| json!({ "error": chain(&error) }));
-        Described {
-            record: record.clone(),
-            content,
-        }
-    });
-    Ok(described.collect())
 }
 
 struct Story {
@@ -304,6 +328,43 @@ impl Story {
         })
     }
 
+    /// What the device's record says of who it is, why it was let in, and what its keys stand on.
+    fn identity(&self, line: &mut impl FnMut(&str, String) -> io::Result<()>) -> io::Result<()> {
+        let subject = self.device.summary.summary.subject.as_str();
+        let mut records = self.records.iter();
+        let Some(record) = records.find(|it| it.record.key.as_str() == subject) else {
+            return Ok(());
+        };
+        let text = |member| record.text(member).map(printable);
+        if let Some(firmware) = text("firmware") {
+            line("firmware", firmware)?;
+        }
+        if let Some(admitted) = text("admitted") {
+            let proved = match record.text("proved") {
+                Some("true") => "it showed what strangers cannot have",
+                Some(_) | None => "it showed nothing that strangers cannot have",
+            };
+            line("admitted", format!("{admitted}: {proved}"))?;
+        }
+        if let Some(unit) = text("unit") {
+            line("unit", unit)?;
+        }
+        if let Some(starts) = record.member("bootCount").and_then(Value::as_u64) {
+            line("boot count", starts.to_string())?;
+        }
+        if let Some(grade) = text("entropyGrade") {
+            let sentence = text("entropySentence").unwrap_or_default();
+            line("entropy", format!("grade {grade}: {sentence}"))?;
+        }
+        let sources = record.member("entropySources").and_then(Value::as_array);
+        let sources = sources.into_iter().flatten().filter_map(Value::as_str);
+        let sources: Vec<_> = sources.map(printable).collect();
+        if !sources.is_empty() {
+            line("sources", sources.join(", "))?;
+        }
+        Ok(())
+    }
+
     fn text(&self, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
         let SubjectSummary { summary, updated } = &self.device.summary;
         let when = |at: Timestamp| format!("{} ({})", date(at), relative(at, now));
@@ -334,6 +395,7 @@ impl Story {
         if let Some(wake) = summary.wake_at {
             line("next look", when(wake))?;
         }
+        self.identity(&mut line)?;
         if let Some((sha256, since)) = &self.component {
             line("component", format!("{sha256}, since {}", when(*since)))?;
         }
@@ -391,7 +453,7 @@ impl Story {
                 .or(described.content.get("error"))
             {
                 Some(Value::String(text)) => indented(text),
-                Some(other) => other.to_string(),
+                Some(other) => serde_json::to_string_pretty(other)?,
                 None => described.content.to_string(),
             };
             for line in content.lines() {
@@ -400,6 +462,14 @@ impl Story {
         }
         Ok(())
     }
+}
+
+fn row_json(row: &Row) -> Value {
+    let mut json = summary_json(&row.device);
+    if let (Value::Object(members), Some(firmware)) = (&mut json, &row.firmware) {
+        members.insert("firmware".to_owned(), json!(firmware));
+    }
+    json
 }
 
 fn summary_json(device: &SubjectSummary) -> Value {
@@ -428,18 +498,23 @@ const DEVICE: &str = "device/";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{HistoryRow, OutboxEntry};
-    use crate::types::{RecordKey, Summary};
+    use crate::store::{HistoryRow, OutboxEntry, RecordRow};
+    use crate::types::Summary;
 
     #[test]
     fn a_list_reads_from_left_to_right_and_says_where_it_goes_on() {
         let text = |devices: &[SubjectSummary], limit| {
+            let row = |device: &SubjectSummary| Row {
+                device: device.clone(),
+                firmware: None,
+            };
+            let rows: Vec<_> = devices.iter().map(row).collect();
             let mut out = Vec::new();
             let args = ListArgs {
                 limit,
                 ..list_args()
             };
-            write_list(&mut out, &args, devices, NOW).unwrap();
+            write_list(&mut out, &args, &rows, NOW).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(

@@ -68,7 +68,7 @@ impl Hq {
             .unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
         command
             .args(arguments)
