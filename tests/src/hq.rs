@@ -1,9 +1,10 @@
 //! An HQ as a real process: `otscert-hq init`, a few changes to its config, `otscert-hq serve`.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -308,12 +309,35 @@ impl Hq {
     /// If it fails.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.command(arguments)?.output()?;
-        ensure!(
-            output.status.success(),
-            "otscert-hq {arguments:?} failed:\n{}",
-            both(&output)
-        );
-        String::from_utf8(output.stdout).context("it printed no UTF-8")
+        printed(arguments, output)
+    }
+
+    /// The same with a text for its standard input.
+    ///
+    /// # Errors
+    ///
+    /// If it fails.
+    pub fn run_on(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        let mut command = self.command(arguments)?;
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        stdin.write_all(input.as_bytes())?;
+        drop(stdin);
+        printed(arguments, child.wait_with_output()?)
+    }
+
+    /// Runs a command of `otscert-hq` that needs no config, in the folder around this HQ's own.
+    ///
+    /// # Errors
+    ///
+    /// If it fails.
+    pub fn run_offline(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(program("otscert-hq")?);
+        let folder = self.folder.parent().context("no folder")?;
+        let output = command.args(arguments).current_dir(folder).output()?;
+        printed(arguments, output)
     }
 
     /// Runs a command that prints JSON.
@@ -465,6 +489,15 @@ fn find(folder: &Path, name: &str) -> anyhow::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+fn printed(arguments: &[&str], output: Output) -> anyhow::Result<String> {
+    ensure!(
+        output.status.success(),
+        "otscert-hq {arguments:?} failed:\n{}",
+        both(&output)
+    );
+    String::from_utf8(output.stdout).context("it printed no UTF-8")
 }
 
 fn both(output: &Output) -> String {

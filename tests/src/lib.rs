@@ -32,5 +32,5 @@ pub use process::{Process, program};
 pub use relay::Relay;
 pub use small_disk::SmallDisk;
 pub use store::{Row, Snapshot, StoreEdit, StoreView};
-pub use wire::{HandBox, Lane, Poster, Reply};
+pub use wire::{HandBox, HandUnit, Lane, Poster, Reply};
 pub use world::{World, WorldOptions};

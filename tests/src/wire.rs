@@ -15,14 +15,15 @@ use otscert_device::bundle::Bundle;
 use otscert_device::hq::PinnedKeys;
 use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::entropy::Grade;
-use otscert_machine::factory::UnitSecret;
+use otscert_machine::factory::{ClaimCode, UnitSecret};
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::{CertName, Digest, Ed25519Public, Nonce, ShortText};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{self, Header, Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
-    Contact, Continuity, Credential, Enrol, EntropyReport, Order, Poll, Problem, UnitProof,
+    Contact, Continuity, Credential, Enrol, EntropyReport, Order, Poll, Problem, UnitClaim,
+    UnitProof,
 };
 use otscert_machine::wire::trust::{Expiry, Roots};
 use otscert_machine::x509::csr;
@@ -247,13 +248,22 @@ pub struct HandBox {
     pub names: Vec<CertName>,
     /// The continuity token of the last answer.
     pub token: String,
-    /// What it shows for itself when it enrols.
-    pub credential: Credential,
-    /// A factory secret, by which it proves the unit of its credential.
-    pub secret: Option<UnitSecret>,
     /// HQ's word that the name is its own; shown with every enrolment once there is one.
     pub grant: Option<Object>,
+    /// The code on its label.
+    pub claim_code: Option<ClaimCode>,
+    /// What its factory wrote into it.
+    pub unit: Option<HandUnit>,
     random: Seeded,
+}
+
+/// What a factory wrote into a box.
+#[derive(Clone, Debug)]
+pub struct HandUnit {
+    /// Its serial.
+    pub serial: ShortText,
+    /// Its secret, if it has one.
+    pub secret: Option<UnitSecret>,
 }
 
 impl HandBox {
@@ -267,9 +277,9 @@ impl HandBox {
             device: String::new(),
             names: Vec::new(),
             token: String::new(),
-            credential: Credential::default(),
-            secret: None,
             grant: None,
+            claim_code: None,
+            unit: None,
             random,
         }
     }
@@ -305,20 +315,23 @@ impl HandBox {
     /// If the model is no text.
     pub fn enrol(&mut self, hq_nonce: &str, model: &str) -> anyhow::Result<Vec<u8>> {
         let key = Ed25519Public::new(RustCrypto.ed25519_public(&self.seed));
-        let mut credential = self.credential.clone();
-        if let (Some(secret), Some(unit)) = (&self.secret, &mut credential.unit) {
-            unit.proof = Some(UnitProof {
+        let prove = |unit: &HandUnit| UnitClaim {
+            serial: unit.serial.clone(),
+            proof: unit.secret.as_ref().map(|secret| UnitProof {
                 epoch: secret.epoch,
                 mac: secret.proof(&RustCrypto, &key.thumbprint(&RustCrypto), hq_nonce),
-            });
-        }
+            }),
+        };
         let enrol = Enrol {
             nonce: Nonce::new(self.random.array()),
             hq_nonce: hq_nonce.to_owned(),
             model: text(model)?,
             firmware: text("1.0.0")?,
             boot_count: None,
-            credential,
+            credential: Credential {
+                claim_code: self.claim_code.clone(),
+                unit: self.unit.as_ref().map(prove),
+            },
             entropy: EntropyReport {
                 grade: Grade::A,
                 sources: vec![text("system")?],

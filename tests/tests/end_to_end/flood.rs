@@ -13,8 +13,10 @@ use otscert_machine::factory::UnitSecret;
 use otscert_machine::peer::Endpoint;
 use otscert_machine::types::ShortText;
 use otscert_machine::wire::base64url;
-use otscert_machine::wire::message::{Credential, PollAnswer, UnitClaim};
-use otscert_tests::{HandBox, Lane, Poster, StoreView, Tried, World, WorldOptions, eventually};
+use otscert_machine::wire::message::{OrderStatus, PollAnswer};
+use otscert_tests::{
+    HandBox, HandUnit, Lane, Poster, StoreView, Tried, World, WorldOptions, eventually,
+};
 use tokio::task::JoinSet;
 use toml::{Table, Value};
 
@@ -59,20 +61,11 @@ async fn a_flood_of_strangers_spends_its_share_and_no_more() -> anyhow::Result<(
         let mut honest = HandBox::new(poster.clone(), 2);
         let serial = ShortText::parse("serial", "SN-1")?;
         let model = ShortText::parse("model", "router")?;
-        honest.secret = Some(UnitSecret::derive(
-            &RustCrypto,
-            &Secret::new(BATCH_KEY),
-            1,
-            &model,
-            &serial,
-        ));
-        honest.credential = Credential {
-            claim_code: None,
-            unit: Some(UnitClaim {
-                serial,
-                proof: None,
-            }),
-        };
+        let key = Secret::new(BATCH_KEY);
+        honest.unit = Some(HandUnit {
+            secret: Some(UnitSecret::derive(&RustCrypto, &key, 1, &model, &serial)),
+            serial,
+        });
         honest.join("router").await?;
         let csr = honest.csr(&honest.names.clone())?;
         let order_of_honest = honest.order(csr);
@@ -196,7 +189,7 @@ async fn issued(hand: &mut HandBox) -> anyhow::Result<()> {
         let request = hand.poll()?;
         let reply = hand.send(Endpoint::Poll, request).await?;
         let answer = PollAnswer::parse(&reply.answer(&hand.poster.roots)?)?;
-        if let otscert_machine::wire::message::OrderStatus::Issued(_) = answer.status {
+        if let OrderStatus::Issued(_) = answer.status {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -3,6 +3,7 @@
 //! One module a theme. Every test has a time limit ([`limited`]), and prints the last words of every
 //! process it started when it fails; `OTSCERT_KEEP=1` keeps its folder.
 
+mod admission;
 mod attacks;
 mod bad_input;
 mod component;
