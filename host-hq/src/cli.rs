@@ -10,6 +10,7 @@ mod claims;
 mod described;
 mod devices;
 mod factory;
+mod firmware;
 pub mod format;
 mod keys;
 mod labels;
@@ -26,14 +27,15 @@ use tokio::runtime;
 pub use args::{
     AssessmentCommand, AssessmentSignArgs, BatchArgs, ClaimsCommand, ClaimsDrawArgs,
     ClaimsImportArgs, ClaimsReleaseArgs, Cli, Command, ConfigArgs, DelegateArgs, DeriveArgs,
-    DeviceCertificateArgs, DevicesCommand, DoctorArgs, FactoryCommand, InitArgs, LabelsArgs,
-    ListArgs, MasterArgs, OrderArgs, ShowArgs, VoucherCommand, VoucherImportArgs, VoucherKeyArgs,
-    VoucherSignArgs,
+    DeviceCertificateArgs, DevicesCommand, DoctorArgs, FactoryCommand, FirmwareAddArgs,
+    FirmwareCommand, InitArgs, LabelsArgs, ListArgs, MasterArgs, OrderArgs, ShowArgs,
+    VoucherCommand, VoucherImportArgs, VoucherKeyArgs, VoucherSignArgs,
 };
 pub use assessment::AssessmentError;
 pub use claims::ClaimsError;
 pub use devices::DevicesError;
 pub use factory::FactoryError;
+pub use firmware::FirmwareError;
 pub use keys::KeysError;
 pub use labels::{LabelsError, NotASetupUrl, SetupUrl};
 pub use lists::ListError;
@@ -75,6 +77,9 @@ pub enum CliError {
     /// `factory`.
     #[error(transparent)]
     Factory(#[from] FactoryError),
+    /// `firmware`.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     /// `claims`.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
@@ -135,6 +140,9 @@ pub fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<Verdict, CliError> 
         Command::Factory(FactoryCommand::Master(args)) => factory::master(&args, out),
         Command::Factory(FactoryCommand::Batch(args)) => factory::batch(&args, out),
         Command::Factory(FactoryCommand::Derive(args)) => factory::derive(&args, out),
+        Command::Firmware(FirmwareCommand::Add(args)) => {
+            wait(firmware::add(&load(&args.config)?, &args, out))?
+        }
         Command::Claims(ClaimsCommand::Draw(args)) => claims::draw_list(&args, out),
         Command::Claims(ClaimsCommand::Import(args)) => {
             wait(claims::import(&load(&args.config)?, &args, out))?

@@ -59,7 +59,7 @@ pub struct NotARange(String);
 /// The machine did not get as far as its first order: it is not starved, or this program is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a starved box did not get to its first order: {0}")]
-pub struct NoKey(String);
+pub struct NoKey(pub(crate) String);
 
 impl Crypto for Starved {
     fn security(&self) -> Security {

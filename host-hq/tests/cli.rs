@@ -41,6 +41,8 @@ fn help_is_what_it_was() {
         &["factory", "master"],
         &["factory", "batch"],
         &["factory", "derive"],
+        &["firmware"],
+        &["firmware", "add"],
         &["claims"],
         &["claims", "draw"],
         &["claims", "import"],

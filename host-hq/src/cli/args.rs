@@ -10,8 +10,8 @@ use otscert_hq_dns::DnsName;
 
 pub use admission::{
     BatchArgs, ClaimsCommand, ClaimsDrawArgs, ClaimsImportArgs, ClaimsReleaseArgs, DeriveArgs,
-    FactoryCommand, LabelsArgs, MasterArgs, VoucherCommand, VoucherImportArgs, VoucherKeyArgs,
-    VoucherSignArgs,
+    FactoryCommand, FirmwareAddArgs, FirmwareCommand, LabelsArgs, MasterArgs, VoucherCommand,
+    VoucherImportArgs, VoucherKeyArgs, VoucherSignArgs,
 };
 
 use crate::config::{Admission, LogFormat, Mode, Nameserver, Overrides};
@@ -43,6 +43,9 @@ pub enum Command {
     /// Secrets of the factory: the maker's master, keys of batches, a file for each unit (offline)
     #[command(subcommand)]
     Factory(FactoryCommand),
+    /// Firmware releases: which keys they make on a box without entropy
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// Codes on labels: draws them, tells HQ of them, lets a used one be used again
     #[command(subcommand)]
     Claims(ClaimsCommand),

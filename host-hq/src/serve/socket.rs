@@ -38,6 +38,13 @@ pub enum Order {
     },
     /// The maker vouches for units: one voucher, JSON.
     ImportVoucher(String),
+    /// Keys that a release makes without entropy are to be refused.
+    ImportStarvedKeys {
+        /// The release, for people.
+        release: String,
+        /// SHA-256 of each SubjectPublicKeyInfo, at most [`MAX_IMPORT`].
+        keys: Vec<Digest>,
+    },
     /// A claim code may let another device in.
     ReleaseClaim(Digest),
 }
@@ -248,6 +255,15 @@ async fn carry_out(hq: &Hq, order: Order, subject: Subject) -> Result<Vec<Note>,
             let codes = codes.into_iter().map(|Digest(bytes)| bytes).collect();
             let order = OperatorOrder::ImportClaims { codes, model };
             ("import-claims", order)
+        }
+        Order::ImportStarvedKeys { release, keys } => {
+            let keys = keys
+                .into_iter()
+                .take(MAX_IMPORT)
+                .map(|Digest(bytes)| bytes)
+                .collect();
+            let order = OperatorOrder::ImportStarvedKeys { release, keys };
+            ("import-starved-keys", order)
         }
         Order::ImportVoucher(voucher) => (
             "import-voucher",

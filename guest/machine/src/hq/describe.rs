@@ -99,6 +99,7 @@ fn device(device: &DeviceRecord) -> Object {
         .with_text("proved", device.admitted.is_proved())
         .with_some_text("unit", device.unit.as_ref())
         .with_number("bootCount", device.boot_count)
+        .with_text("starved", device.starved)
         .with_text("entropyGrade", device.grade)
         .with_text("entropySentence", device.grade.sentence_for_operators())
         .with_texts("entropySources", &device.sources)

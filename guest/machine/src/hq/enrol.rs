@@ -356,6 +356,7 @@ fn welcome(
             .as_ref()
             .map(|unit| unit.serial.clone()),
         boot_count: enrol.boot_count.unwrap_or_default(),
+        starved: false,
         grade: enrol.entropy.grade,
         sources: enrol.entropy.sources.clone(),
         enrolled: now,

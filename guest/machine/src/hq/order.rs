@@ -29,6 +29,7 @@ pub(super) fn order(
         let detail = "two boxes use this identity; the operator has to look".to_string();
         return Err((ProblemKind::Challenged, detail, Some(CHALLENGED_RETRY)));
     }
+    not_starved(desk, bundle, device, csr)?;
     key_is_new(desk, bundle, csr, &device.firmware)?;
     let Some(ca) = desk
         .config
@@ -58,6 +59,31 @@ pub(super) fn order(
     })
 }
 
+/// Refuses a box that has once made a key which its firmware makes without entropy: the keys after it
+/// follow from the same nothing, and so does its identity key. It needs another firmware, and then a
+/// new identity.
+fn not_starved(
+    desk: &mut Desk<'_>,
+    bundle: &Bundle,
+    device: &mut DeviceRecord,
+    csr: &Csr,
+) -> Result<(), Refused> {
+    let tls = bundle.tls(&csr.spki);
+    if let Some(release) = tls.and_then(|tls| tls.subject.strip_prefix(STARVED)) {
+        let text = alloc::format!("its TLS key is one that {release} makes without entropy");
+        desk.note(NoteKind::KeyReused, text);
+        device.starved = true;
+    }
+    match device.starved {
+        true => {
+            let detail = "this box has no entropy: whoever has its firmware can compute its keys; \
+                          it needs other firmware, and a factory reset after that";
+            Err((ProblemKind::KeyReused, detail.to_string(), None))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Refuses a key that another subject has used, one that a certificate was issued for, and a
 /// signature whose random number was used for another message: whoever saw both knows the key.
 pub(super) fn key_is_new(
@@ -68,11 +94,6 @@ pub(super) fn key_is_new(
 ) -> Result<(), Refused> {
     let reused = |detail: &str| Err((ProblemKind::KeyReused, detail.to_string(), None));
     if let Some(tls) = bundle.tls(&csr.spki) {
-        if let Some(release) = tls.subject.strip_prefix(STARVED) {
-            let text = alloc::format!("its TLS key is one that {release} makes without entropy");
-            desk.note(NoteKind::KeyReused, text);
-            return reused("this firmware makes this key on a box that has no entropy");
-        }
         if !tls.is_of(&desk.subject) {
             let text = alloc::format!(
                 "its TLS key came from {} too, firmware {firmware}: both boxes lack entropy",

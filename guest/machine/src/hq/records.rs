@@ -110,6 +110,8 @@ pub struct DeviceRecord {
     pub unit: Option<ShortText>,
     /// How often it had started, as it said last.
     pub boot_count: u64,
+    /// It has shown a key that its firmware makes without entropy: whoever has the image knows its keys.
+    pub starved: bool,
     /// Grade of the entropy behind its identity key.
     pub grade: Grade,
     /// The sources of that entropy.

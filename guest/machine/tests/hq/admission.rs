@@ -415,6 +415,13 @@ fn a_key_that_a_starved_box_makes_is_refused_and_one_that_was_made_is_told() {
     }
     assert_eq!(world.count(NoteKind::KeyReused), 1);
 
+    // Its next key is in no table, and follows from the same nothing.
+    match client.order(&mut world) {
+        Said::Problem(problem) => assert_eq!(problem.kind, Some(ProblemKind::KeyReused)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.count(NoteKind::KeyReused), 1);
+
     // The table is made when the box has its certificate already.
     let mut late = Client::enrolled(&mut world, 2);
     let key = late.new_key();

@@ -7,6 +7,7 @@ use otscert_machine::types::ShortText;
 
 use super::ConfigArgs;
 use crate::cli::labels::SetupUrl;
+use crate::firmware::MacRange;
 
 /// Secrets of the factory.
 #[derive(Debug, Subcommand)]
@@ -129,6 +130,34 @@ pub struct ClaimsImportArgs {
     pub model: Option<ShortText>,
 }
 
+/// About firmware releases.
+#[derive(Debug, Subcommand)]
+pub enum FirmwareCommand {
+    /// Computes the keys that a release makes on a box into whose pool nothing gets, and has the running HQ refuse them
+    ///
+    /// A box without entropy makes a key that follows from its MAC address, and so can whoever has the image. HQ refuses
+    /// such a key when a box orders a certificate for it, and notes it at a box that has one already. A key takes one to
+    /// two milliseconds on a core.
+    Add(FirmwareAddArgs),
+}
+
+/// The keys of a release.
+#[derive(Debug, Args)]
+pub struct FirmwareAddArgs {
+    /// The config and what overrides it.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The release, for people, as in "acme-router 1.4.2"
+    #[arg(long, value_name = "TEXT", value_parser = parse_short)]
+    pub release: ShortText,
+    /// MAC addresses of the boxes, as in 02:00:00:00:00:00-02:00:00:00:ff:ff; several times
+    #[arg(long, value_name = "FIRST-LAST", required = true)]
+    pub macs: Vec<MacRange>,
+    /// What the board gives as what tells the unit apart, with {mac} for its address; knows \\n, \\0 and \\\\
+    #[arg(long, value_name = "TEMPLATE", default_value = "{mac}\\n\\0")]
+    pub personal: String,
+}
+
 /// A code that may be used again.
 #[derive(Debug, Args)]
 pub struct ClaimsReleaseArgs {
@@ -215,6 +244,10 @@ pub struct LabelsArgs {
     /// The SVG file to make, A4, 24 labels of 70 x 37 mm a page, mode 0600; several pages are FILE-1.svg and so on
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+fn parse_short(text: &str) -> Result<ShortText, String> {
+    ShortText::parse("release", text).map_err(|error| error.to_string())
 }
 
 fn parse_model(text: &str) -> Result<ShortText, String> {
