@@ -118,7 +118,7 @@ impl System {
             firmware: text("1.0"),
             build_time: Timestamp::from_millis(NOW - 86_400_000),
             personal: b"box".to_vec(),
-            credential: Credential::Open,
+            credential: Credential::default(),
             hq_trusted: false,
             assessments: Vec::new(),
             durable_storage: true,
