@@ -1,13 +1,14 @@
 //! JSON (RFC 8259), strictly: one object, no duplicate members, bounded depth, numbers that are
 //! unsigned integers.
 
+#[cfg(test)]
+mod oracle;
+mod reader;
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt;
-
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use crate::map::SmallMap;
 use crate::types::{Malformed, Quoted};
@@ -90,24 +91,7 @@ impl Object {
     ///
     /// If they are not one JSON object without duplicate members, at most 8 levels deep.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let fault = Cell::new(None);
-        let top = Seed {
-            depth: 0,
-            fault: &fault,
-        };
-        let read = top.deserialize(&mut reader);
-        let read = read.and_then(|value| reader.end().map(|()| value));
-        if let Some(fault) = fault.take() {
-            return Err(fault.into());
-        }
-        match read {
-            Ok(Json::Object(object)) => Ok(object),
-            Ok(Json::Other | Json::Number(_) | Json::Text(_) | Json::List(_)) => {
-                Err(JsonFault::Syntax("the top level is no object".to_string()).into())
-            }
-            Err(error) => Err(JsonFault::Syntax(error.to_string()).into()),
-        }
+        reader::read(bytes)
     }
 
     /// Writes the object, members in the order of their names, without white space.
@@ -346,96 +330,6 @@ fn wrong(member: &'static str, expected: &'static str) -> JsonError {
     JsonError::member(member, Malformed::new("value", expected, "something else"))
 }
 
-/// Reads a value. What is wrong with it beyond its syntax is noted beside: serde's errors have only
-/// text. After that, whatever is returned, the reader finds itself in the middle of something and
-/// stops.
-struct Seed<'a> {
-    depth: usize,
-    fault: &'a Cell<Option<JsonFault>>,
-}
-
-impl Seed<'_> {
-    fn fail(&self, fault: JsonFault) -> Json {
-        self.fault.set(Some(fault));
-        Json::Other
-    }
-
-    const fn deeper(&self) -> Self {
-        Self {
-            depth: self.depth + 1,
-            fault: self.fault,
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
-    type Value = Json;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
-        if self.depth > MAX_DEPTH {
-            return Ok(self.fail(JsonFault::Syntax("nested too deeply".to_string())));
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seed<'_> {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-        Ok(Json::Number(number))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Other)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_string()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(element) = seq.next_element_seed(self.deeper())? {
-            list.push(element);
-        }
-        Ok(Json::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-        let mut object = SmallMap::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self.deeper())?;
-            if object.len() == MAX_MEMBERS {
-                let fault = "an object has too many members".to_string();
-                return Ok(self.fail(JsonFault::Syntax(fault)));
-            }
-            if object.contains_key(&name) {
-                let name = name.chars().filter(|c| !c.is_control()).take(48).collect();
-                return Ok(self.fail(JsonFault::DuplicateMember(name)));
-            }
-            object.insert(name, value);
-        }
-        Ok(Json::Object(Object(object)))
-    }
-}
-
 fn write_object(out: &mut String, object: &Object) {
     out.push('{');
     for (index, (name, value)) in object.0.iter().enumerate() {
@@ -483,15 +377,11 @@ fn write_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Most members of one object; the protocol's own have at most 16, and boxes live long.
-const MAX_MEMBERS: usize = 256;
-/// Deepest nesting of a message; the protocol's own messages need five.
-const MAX_DEPTH: usize = 8;
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::reader::MAX_MEMBERS;
     use super::*;
 
     #[test]
