@@ -26,7 +26,8 @@ use serde::de::{
 ///
 /// If `T` has a `Deserialize` of its own that refuses values, or one that wants other things than
 /// the machine stores: signed numbers, fractions, characters. Derived ones refuse nothing that this
-/// reader offers.
+/// reader offers. (And one that reads a struct or a tuple until it ends never returns: a derived
+/// one takes as many parts as there are.)
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
     let mut reader = Reader {
         rest: bytes,
@@ -221,19 +222,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_tuple<V: Visitor<'de>>(
         self,
-        left: usize,
+        _: usize,
         visitor: V,
     ) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements { reader: self, left })
+        visitor.visit_seq(Fields(self))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        left: usize,
+        _: usize,
         visitor: V,
     ) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements { reader: self, left })
+        visitor.visit_seq(Fields(self))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
@@ -244,13 +245,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        fields: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements {
-            reader: self,
-            left: fields.len(),
-        })
+        visitor.visit_seq(Fields(self))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -285,6 +283,23 @@ fn not_stored() -> ! {
     unreachable!("a type is read from a record that no record holds")
 }
 
+/// What a struct or a tuple consists of. Nobody counts: who reads one asks for each part once, and
+/// without an end that could come too early there is no way out to write for every field.
+struct Fields<'a, 'de>(&'a mut Reader<'de>);
+
+impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
+    type Error = Never;
+
+    #[inline]
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Never> {
+        seed.deserialize(&mut *self.0).map(Some)
+    }
+}
+
+/// What a list consists of.
 struct Elements<'a, 'de> {
     reader: &'a mut Reader<'de>,
     left: usize,
@@ -363,18 +378,15 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         seed.deserialize(self.reader)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, left: usize, visitor: V) -> Result<V::Value, Never> {
-        visitor.visit_seq(Elements {
-            reader: self.reader,
-            left,
-        })
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Never> {
+        visitor.visit_seq(Fields(self.reader))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        fields: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Never> {
-        self.tuple_variant(fields.len(), visitor)
+        visitor.visit_seq(Fields(self.reader))
     }
 }
