@@ -267,7 +267,13 @@ impl Object {
     /// Adds text.
     #[must_use]
     pub fn with_text(self, name: &str, text: impl fmt::Display) -> Self {
-        self.with(name, Json::Text(written(&text)))
+        self.with_written(name, &text)
+    }
+
+    /// Not generic: every kind of thing is written into a message by the same code.
+    #[inline(never)]
+    fn with_written(self, name: &str, text: &dyn fmt::Display) -> Self {
+        self.with(name, Json::Text(text.to_string()))
     }
 
     /// Adds text if there is any.
