@@ -1,6 +1,8 @@
 //! Between WIT types and the machine's. What comes from the host is parsed here, once.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Display;
 
 use otscert_machine::entropy::{Source, SourceId, SourceKind};
 use otscert_machine::peer::{
@@ -12,6 +14,16 @@ use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
 use otscert_machine::types::{DnsName, ExchangeId, Malformed};
 
 use crate::bindings::otscert::provision::{entropy, network, types};
+
+/// Text of whatever can be shown, by one function for all of it.
+#[inline(never)]
+pub(crate) fn text(shown: &dyn Display) -> String {
+    shown.to_string()
+}
+
+pub(crate) fn texts<T: Display>(shown: &[T]) -> Vec<String> {
+    shown.iter().map(|shown| text(shown)).collect()
+}
 
 pub(crate) fn moment(moment: types::Moment) -> Moment {
     Moment {
@@ -123,7 +135,7 @@ fn ca_operation(operation: &CaOperation) -> types::CaOperation {
             proved,
         } => types::CaOperation::NewOrder(types::NewOrder {
             ca: ca.clone(),
-            names: names.iter().map(ToString::to_string).collect(),
+            names: texts(names),
             profile: profile.clone(),
             replaces: replaces.clone(),
             price: match price {
@@ -182,11 +194,11 @@ fn dns_record(record: &DnsRecord) -> types::DnsRecord {
             value: value.clone(),
             expires_ms: expires.millis(),
         }),
-        DnsRecord::Label(name) => types::DnsRecord::Label(name.to_string()),
+        DnsRecord::Label(name) => types::DnsRecord::Label(text(name)),
         DnsRecord::Addresses { name, addresses } => {
             types::DnsRecord::Addresses(types::AddressRecord {
-                name: name.to_string(),
-                addresses: addresses.iter().map(ToString::to_string).collect(),
+                name: text(name),
+                addresses: texts(addresses),
             })
         }
     }

@@ -1,7 +1,7 @@
 //! The exported `provisioner`: one instance is one device.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
@@ -42,7 +42,7 @@ impl wit::Guest for Component {
         }
         let config = parse_config(config).map_err(|error| bad_config(&error))?;
         let device =
-            Device::new(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
+            Device::new(config).map_err(|error| wit::Error::BadConfig(convert::text(&error)))?;
         *STARTED.lock() = Some(Started { device, now: None });
         Ok(())
     }
@@ -161,14 +161,14 @@ fn write_progress(progress: Progress) -> wit::Progress {
         reason: progress.reason,
         wake_at_ms: progress.wake_at.map(Monotonic::millis),
         credential_version: progress.credential_version,
-        device_id: progress.device.map(|device| device.to_string()),
-        names: progress.names.iter().map(ToString::to_string).collect(),
+        device_id: progress.device.map(|device| convert::text(&device)),
+        names: convert::texts(&progress.names),
         mode: progress.mode.map(|mode| match mode {
             NameMode::Address => wit::NameMode::Address,
             NameMode::Word => wit::NameMode::Word,
         }),
         not_after_ms: progress.not_after.map(Timestamp::millis),
-        grade: progress.grade.to_string(),
+        grade: convert::text(&progress.grade),
         time_ms: progress.time.map(Timestamp::millis),
         busy: progress.busy,
     }
@@ -178,12 +178,14 @@ fn write_error(error: &DriveError) -> wit::Error {
     match error {
         DriveError::NotResumed => wit::Error::NotStarted,
         DriveError::NotReady => wit::Error::NotReady,
-        DriveError::Host(_) | DriveError::Record { .. } => wit::Error::Storage(error.to_string()),
+        DriveError::Host(_) | DriveError::Record { .. } => {
+            wit::Error::Storage(convert::text(error))
+        }
     }
 }
 
 fn bad_config(error: &Malformed) -> wit::Error {
-    wit::Error::BadConfig(error.to_string())
+    wit::Error::BadConfig(convert::text(error))
 }
 
 const MAX_ASSESSMENTS: usize = 8;

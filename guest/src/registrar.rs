@@ -1,7 +1,7 @@
 //! The exported `registrar`: every decision HQ takes about a device.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use otscert_machine::host::HostFailure;
@@ -25,7 +25,7 @@ static CONFIG: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
 impl wit::Guest for Component {
     fn open(config: wit::Config) -> Result<(), wit::Error> {
         let config =
-            parse_config(config).map_err(|error| wit::Error::BadConfig(error.to_string()))?;
+            parse_config(config).map_err(|error| wit::Error::BadConfig(convert::text(&error)))?;
         *CONFIG.lock() = Some(config);
         Ok(())
     }
@@ -107,7 +107,7 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
             answer: convert::answer(answered.answer).unwrap_or_else(|error| {
                 Answer::Failed(Failure {
                     kind: FailureKind::NotUnderstood,
-                    detail: error.to_string(),
+                    detail: convert::text(&error),
                     retry_after: None,
                 })
             }),
@@ -176,7 +176,7 @@ fn write_reply(reply: Sealed) -> wit::Reply {
 
 fn write_summary(summary: Summary) -> wit::Summary {
     wit::Summary {
-        subject: summary.subject.to_string(),
+        subject: convert::text(&summary.subject),
         kind: summary.subject.kind().into(),
         state: summary.state.into(),
         reason: summary.reason,
@@ -190,14 +190,14 @@ fn write_summary(summary: Summary) -> wit::Summary {
 
 fn write_note(note: Note) -> wit::Note {
     wit::Note {
-        subject: note.subject.to_string(),
+        subject: convert::text(&note.subject),
         kind: note.kind.as_str().into(),
         text: note.text,
     }
 }
 
 fn write_error(error: &AdvanceError) -> wit::Error {
-    let text = error.to_string();
+    let text = convert::text(error);
     match error {
         AdvanceError::Record { source, .. } => wit::Error::Record(format!("{text}: {source}")),
         AdvanceError::Host(error) => match error.failure() {

@@ -172,8 +172,41 @@ pub fn open<T: DeserializeOwned>(
     bytes: &[u8],
     crypto: &dyn Crypto,
 ) -> Result<T, RecordError> {
-    let body = checked_body(kind, bytes, crypto)?;
-    reader::read(body).map_err(|reason| RecordError::Body { kind, reason })
+    let (mut reader, frame) = framed_reader(kind, bytes, crypto);
+    let value = reader::read(&mut reader);
+    match verdict(kind, &reader, frame) {
+        None => Ok(value),
+        Some(error) => Err(error),
+    }
+}
+
+/// A reader of the body, and what is wrong with the frame. If anything is, the body is empty: such
+/// a record is read as one whose body is faulty, and thrown away as it is.
+#[inline(never)]
+fn framed_reader<'a>(
+    kind: RecordKind,
+    bytes: &'a [u8],
+    crypto: &dyn Crypto,
+) -> (reader::Reader<'a>, Option<RecordError>) {
+    match checked_body(kind, bytes, crypto) {
+        Ok(body) => (reader::Reader::new(body), None),
+        Err(error) => (reader::Reader::new(&[]), Some(error)),
+    }
+}
+
+/// What is wrong with a record that was read.
+#[inline(never)]
+fn verdict(
+    kind: RecordKind,
+    reader: &reader::Reader<'_>,
+    frame: Option<RecordError>,
+) -> Option<RecordError> {
+    let body = || {
+        reader
+            .verdict()
+            .map(|reason| RecordError::Body { kind, reason })
+    };
+    frame.or_else(body)
 }
 
 /// Arrays of bytes in records, each byte for itself and without their length, as serde derives it;

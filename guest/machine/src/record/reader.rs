@@ -4,7 +4,7 @@
 //! The crate `postcard` reads it too, and a quarter of the component was then the way out of every
 //! field of every record: drop what has been read, hand the error up. So this reader does not
 //! stop at a fault. It notes the first one and goes on with zeros and empty lists until the value
-//! is whole, and [`read`] throws that value away. [`Never`] tells the compiler that nothing on the
+//! is whole, and `open` throws that value away. [`Never`] tells the compiler that nothing on the
 //! way can fail.
 
 use alloc::borrow::ToOwned;
@@ -16,11 +16,7 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
-/// Reads a value that takes up all bytes.
-///
-/// # Errors
-///
-/// What is wrong with the bytes, for people.
+/// Reads a value from here on, whatever is wrong with the bytes: [`Reader::verdict`] says it.
 ///
 /// # Panics
 ///
@@ -28,29 +24,30 @@ use serde::de::{
 /// the machine stores: signed numbers, fractions, characters. Derived ones refuse nothing that this
 /// reader offers. (And one that reads a struct or a tuple until it ends never returns: a derived
 /// one takes as many parts as there are.)
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
-    let mut reader = Reader {
-        rest: bytes,
-        fault: None,
-    };
-    let Ok(value) = T::deserialize(&mut reader);
-    match reader.verdict() {
-        None => Ok(value),
-        Some(fault) => Err(fault),
-    }
+pub(super) fn read<T: DeserializeOwned>(reader: &mut Reader<'_>) -> T {
+    let Ok(value) = T::deserialize(reader);
+    value
 }
 
-struct Reader<'de> {
+pub(super) struct Reader<'de> {
     rest: &'de [u8],
     fault: Option<&'static str>,
 }
 
 /// The error that does not happen.
 #[derive(Debug)]
-enum Never {}
+pub(super) enum Never {}
 
 impl<'de> Reader<'de> {
-    fn verdict(&self) -> Option<&'static str> {
+    pub(super) const fn new(bytes: &'de [u8]) -> Self {
+        Self {
+            rest: bytes,
+            fault: None,
+        }
+    }
+
+    /// What is wrong with the bytes, for people. Nothing, if the value took up all of them.
+    pub(super) fn verdict(&self) -> Option<&'static str> {
         self.fault
             .or((!self.rest.is_empty()).then_some("bytes are left over"))
     }
@@ -220,11 +217,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor.visit_seq(Elements { reader: self, left })
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Never> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Never> {
         visitor.visit_seq(Fields(self))
     }
 
