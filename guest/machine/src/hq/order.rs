@@ -75,11 +75,7 @@ fn not_starved(
         device.starved = true;
     }
     match device.starved {
-        true => {
-            let detail = "this box has no entropy: whoever has its firmware can compute its keys; \
-                          it needs other firmware, and a factory reset after that";
-            Err((ProblemKind::KeyReused, detail.to_string(), None))
-        }
+        true => Err((ProblemKind::KeyReused, NO_ENTROPY.to_string(), None)),
         false => Ok(()),
     }
 }
@@ -122,6 +118,10 @@ pub(super) fn key_is_new(
     }
     Ok(())
 }
+
+/// For the owner of a box whose keys are known.
+pub(super) const NO_ENTROPY: &str = "this box has no entropy: whoever has its firmware can compute its keys; it needs other \
+     firmware, and a factory reset after that";
 
 /// The key and its signature are this subject's from here on.
 pub(super) fn remember_key(desk: &mut Desk<'_>, csr: &Csr) {

@@ -8,6 +8,7 @@ use super::desk::Desk;
 use super::event::NoteKind;
 use super::issuance::{Certificate, Issuance};
 use super::member::Said;
+use super::order;
 use super::records::DeviceRecord;
 use crate::time::{Span, Timestamp};
 use crate::types::{Digest, ShortText};
@@ -117,6 +118,9 @@ pub(super) fn poll(
     let working = line.issuance.attempt().is_some();
     if device.renew_asked && !working && polled.commands.is_empty() {
         polled = polled.asking_to_renew();
+    }
+    if device.starved {
+        polled.reason = String::from(order::NO_ENTROPY);
     }
     polled.grant = newer_grant(desk, device);
     Said::Poll(polled)
