@@ -21,6 +21,23 @@ impl fmt::Display for TomlError {
     }
 }
 
+impl TomlError {
+    /// The same without what it quotes of a value, for a text that holds secrets.
+    #[must_use]
+    pub fn concealed(self) -> Self {
+        let kind = ["invalid type", "invalid value", "invalid length"]
+            .into_iter()
+            .find(|kind| self.problem.starts_with(kind));
+        let Some(kind) = kind else { return self };
+        let expected = self.problem.rsplit_once(", expected ");
+        let problem = match expected {
+            Some((_quoted, expected)) => format!("{kind}, expected {expected}"),
+            None => kind.to_owned(),
+        };
+        Self { problem, ..self }
+    }
+}
+
 impl std::error::Error for TomlError {}
 
 /// Parses a text whose types deny unknown fields.
@@ -140,6 +157,12 @@ mod tests {
                 "{text:?}"
             );
         }
+        let quoting = parse::<Inner>("hostmaster = 4711").unwrap_err();
+        assert!(quoting.to_string().contains("4711"), "{quoting}");
+        assert_eq!(
+            quoting.concealed().to_string(),
+            "line 1: invalid type, expected a string"
+        );
         assert!(
             parse::<Sample>("a = [")
                 .unwrap_err()

@@ -22,6 +22,8 @@ pub use file::RawConfig;
 pub struct Config {
     /// Folder of the image bundle.
     pub bundle: PathBuf,
+    /// What the factory wrote into this unit, if it did.
+    pub unit: Option<PathBuf>,
     /// Storage folder.
     pub storage: PathBuf,
     /// Where HTTP listens, if anywhere.
@@ -155,6 +157,7 @@ fn check(raw: RawConfig) -> Result<Config, ConfigError> {
     Ok(Config {
         bundle: raw.bundle.unwrap_or_else(|| PathBuf::from(DEFAULT_BUNDLE)),
         control: raw.control.unwrap_or_else(|| storage.join(CONTROL_SOCKET)),
+        unit: raw.unit,
         storage,
         http: listen(raw.http.as_deref(), DEFAULT_HTTP).map_err(field("http"))?,
         https: listen(raw.https.as_deref(), DEFAULT_HTTPS).map_err(field("https"))?,

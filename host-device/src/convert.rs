@@ -50,7 +50,10 @@ pub(crate) fn start_config(config: &StartConfig) -> wit::Config {
 
 fn unit_credential(credential: &UnitCredential) -> wit::UnitCredential {
     wit::UnitCredential {
-        claim_code: credential.claim_code.as_ref().map(|code| code.to_string()),
+        claim_code: credential
+            .claim_code
+            .as_ref()
+            .map(|code| code.expose().to_owned()),
         serial: credential.serial.clone(),
         secret: credential.secret.as_ref().map(|unit| wit::UnitSecret {
             epoch: unit.epoch,

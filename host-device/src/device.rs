@@ -1,7 +1,7 @@
 //! A whole box in one process: machine, loop, page and control socket.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::machine::Machine;
 use crate::run::{Command, Driver, Failures, Farewell, Order, Retired, Rhythm, RunError};
 use crate::status::Status;
 use crate::types::{Progress, StartConfig, UnitCredential};
+use crate::unit::{self, UnitFileError};
 
 /// What a box is made of, besides its board and the component.
 #[derive(Debug, Clone)]
@@ -75,14 +76,15 @@ impl DeviceConfig {
         }
     }
 
-    /// As the program's config says. Reads the image bundle.
+    /// As the program's config says. Reads the image bundle and the unit file.
     ///
     /// # Errors
     ///
-    /// [`BundleError`] names the file and the field.
-    pub fn of(config: &Config) -> Result<Self, BundleError> {
+    /// [`DeviceConfigError`] names the file and the field.
+    pub fn of(config: &Config) -> Result<Self, DeviceConfigError> {
         let bundle = Bundle::read(&config.bundle)?;
         Ok(Self {
+            credential: credential(config.unit.as_deref())?,
             model: config.model.clone(),
             hq_trusted: config.hq_trusted,
             http: config.http,
@@ -92,6 +94,33 @@ impl DeviceConfig {
             ..Self::new(bundle, config.firmware.clone(), config.build_time_ms)
         })
     }
+}
+
+/// Why the program's config makes no box.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceConfigError {
+    /// The image bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The unit file.
+    #[error(transparent)]
+    Unit(#[from] UnitFileError),
+}
+
+/// What the factory wrote into this unit. Where it wrote nothing the box does without: its board may have been
+/// replaced, and HQ's policy decides.
+fn credential(unit: Option<&Path>) -> Result<UnitCredential, UnitFileError> {
+    let Some(path) = unit else {
+        return Ok(UnitCredential::default());
+    };
+    let read = unit::read(path)?;
+    if read.is_none() {
+        tracing::warn!(
+            path = %path.display(),
+            "there is no unit file, so this unit has nothing to show; HQ may refuse it. The factory writes it"
+        );
+    }
+    Ok(read.unwrap_or_default())
 }
 
 /// The board that the program's config describes.

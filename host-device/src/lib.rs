@@ -15,7 +15,7 @@
 //! | [`board`], [`storage`] | what is behind them on Linux |
 //! | [`damage`] | finds records that do not read |
 //! | [`hq`] | carries messages to HQ |
-//! | [`bundle`], [`config`] | what a box is told: by its maker's HQ, by its firmware |
+//! | [`bundle`], [`config`], [`unit`](mod@unit) | what a box is told: by its maker's HQ, by its firmware, by its factory |
 //! | [`status`], [`control`] | what is going on, and the socket to ask over |
 //! | [`assess`] | takes and judges samples of a kind of board's clock, for firmware teams |
 
@@ -39,6 +39,7 @@ mod run;
 pub mod status;
 pub mod storage;
 pub mod types;
+pub mod unit;
 
 pub use admin::{InstallError, ListenError};
 pub use device::{Device, DeviceConfig, DeviceHandle};

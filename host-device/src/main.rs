@@ -249,16 +249,28 @@ fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
         .map(ToString::to_string)
         .collect();
     print(&format!(
-        "The config is usable.\n  HQ         {} at {}\n  zone       {}\n  model      {}\n  storage    {}\n  component  \
+        "The config is usable.\n  HQ         {} at {}\n  zone       {}\n  model      {}\n  unit       {}\n  storage    {}\n  component  \
          SHA-256 {}\n",
         device.bundle.hq_id,
         origins.join(", "),
         device.bundle.zone,
         device.model.as_deref().unwrap_or(&device.bundle.model),
+        unit_of(config, &device),
         config.storage.display(),
         machine.sha256(),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the factory wrote, in words.
+fn unit_of(config: &Config, device: &DeviceConfig) -> String {
+    match &config.unit {
+        None => "no unit file is named: HQ may refuse this unit".to_owned(),
+        Some(path) if !path.exists() => {
+            format!("{} is not there: HQ may refuse this unit", path.display())
+        }
+        Some(_) => device.credential.to_string(),
+    }
 }
 
 fn machine(config: &Config) -> anyhow::Result<Machine> {

@@ -53,7 +53,7 @@ pub(crate) enum Order {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The machine refuses its config: nothing else would help.
-    #[error("the image bundle and the config do not make a usable device")]
+    #[error("the image bundle, the unit file and the config do not make a usable device")]
     Config(#[source] CallError),
     /// A box that was only started to be reset cannot be: whoever asked is told at once.
     #[error("the reset could not be finished")]

@@ -279,11 +279,36 @@ impl fmt::Debug for CredentialPair {
     }
 }
 
+/// The code on a label, as somebody typed it; the machine says whether it is one. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClaimCode(Zeroizing<String>);
+
+impl ClaimCode {
+    /// Takes a text that may be one, 1 to [`MAX_CLAIM_CODE`] bytes.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let fits = (1..=MAX_CLAIM_CODE).contains(&text.len());
+        fits.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Shows the code, to the machine alone.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClaimCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimCode([redacted])")
+    }
+}
+
 /// What a unit has from its factory; all of it is optional.
 #[derive(Clone, Default)]
 pub struct UnitCredential {
     /// The code printed on the label.
-    pub claim_code: Option<Zeroizing<String>>,
+    pub claim_code: Option<ClaimCode>,
     /// The unit's serial.
     pub serial: Option<String>,
     /// The secret written at the factory; it needs the serial.
@@ -302,10 +327,7 @@ pub struct UnitSecret {
 impl fmt::Debug for UnitCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnitCredential")
-            .field(
-                "claim_code",
-                &self.claim_code.as_ref().map(|_| "[redacted]"),
-            )
+            .field("claim_code", &self.claim_code)
             .field("serial", &self.serial)
             .field("secret", &self.secret)
             .finish()
@@ -345,5 +367,13 @@ pub struct StartConfig {
 
 /// The largest message in either direction (DESIGN 3).
 pub const MAX_BODY: usize = 64 * 1024;
+/// The longest serial that the contract takes, in bytes.
+pub const MAX_SERIAL: usize = 64;
+/// The longest text that is taken for a claim code: 27 symbols with a hyphen or blank between each two, and some room.
+pub const MAX_CLAIM_CODE: usize = 64;
+/// The shortest secret of a unit, in bytes.
+pub const MIN_UNIT_SECRET: usize = 16;
+/// The longest secret of a unit, in bytes.
+pub const MAX_UNIT_SECRET: usize = 64;
 /// The most addresses the contract takes.
 pub const MAX_ADDRESSES: usize = 16;

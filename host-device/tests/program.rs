@@ -6,6 +6,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -126,6 +127,39 @@ fn a_good_config_is_called_usable_and_a_bad_one_is_not() {
             "{to}: {words}"
         );
     }
+}
+
+#[test]
+fn what_the_factory_wrote_is_told_without_the_secrets() {
+    let place = Place::new();
+    let path = place.folder.path().join("device.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("unit = \"unit.toml\"\n{config}")).unwrap();
+    let words = text(&place.run(&["check-config"]));
+    assert!(words.contains("unit.toml is not there"), "{words}");
+
+    let secret = "q".repeat(40);
+    let unit = place.folder.path().join("unit.toml");
+    let written = format!("serial = \"SN-7\"\nepoch = 2\nsecret = \"{secret}\"\n");
+    fs::write(&unit, &written).unwrap();
+    fs::set_permissions(&unit, fs::Permissions::from_mode(0o600)).unwrap();
+    let words = text(&place.run(&["check-config"]));
+    assert!(
+        words.contains("unit       SN-7, secret of epoch 2\n"),
+        "{words}"
+    );
+    assert!(!words.contains(&secret), "{words}");
+
+    // The component's word on what the file holds ends a run, and names the field.
+    fs::write(&unit, format!("{written}claim_code = \"0000\"\n")).unwrap();
+    let output = place.run(&["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = text(&output);
+    assert!(
+        words.contains("claim code") && words.contains("the unit file"),
+        "{words}"
+    );
+    assert!(!words.contains(&secret), "{words}");
 }
 
 #[test]

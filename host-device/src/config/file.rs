@@ -12,6 +12,9 @@ pub struct RawConfig {
     /// Folder of the image bundle that `otscert-hq init` wrote [default: /etc/otscert/image-bundle]
     #[arg(long, env = "OTSCERT_BUNDLE", value_name = "FOLDER", global = true)]
     pub bundle: Option<PathBuf>,
+    /// What the factory wrote into this unit: serial, secret, claim code [default: none, the unit has nothing]
+    #[arg(long, env = "OTSCERT_UNIT", value_name = "FILE", global = true)]
+    pub unit: Option<PathBuf>,
     /// Folder for this box's keys and records; its own, and kept over firmware updates [default: /var/lib/otscert]
     #[arg(long, env = "OTSCERT_STORAGE", value_name = "FOLDER", global = true)]
     pub storage: Option<PathBuf>,
@@ -123,6 +126,7 @@ impl RawConfig {
     pub(super) fn over(self, below: Self) -> Self {
         Self {
             bundle: self.bundle.or(below.bundle),
+            unit: self.unit.or(below.unit),
             storage: self.storage.or(below.storage),
             http: self.http.or(below.http),
             https: self.https.or(below.https),
@@ -151,6 +155,7 @@ impl RawConfig {
     pub(super) fn relative_to(mut self, folder: &Path) -> Self {
         for path in [
             &mut self.bundle,
+            &mut self.unit,
             &mut self.storage,
             &mut self.component,
             &mut self.control,
