@@ -324,6 +324,7 @@ fn signer(file: &Value) -> (Ed25519Public, otscert_machine::crypto::Secret<32>) 
         "hq" => cast.hq_key(),
         "root" => cast.root(),
         "spare-root" => cast.spare_root(),
+        "factory" => cast.factory(),
         other => panic!("nobody is called {other}"),
     };
     (public, seed)
