@@ -14,7 +14,7 @@ use super::state::{
     AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
 };
 use crate::backoff::{self, Policy};
-use crate::entropy::{Entropy, SourceState};
+use crate::entropy::{Credit, Entropy, SourceKind, SourceState};
 use crate::peer::{Endpoint, Failure};
 use crate::time::{Moment, Span};
 use crate::types::{Digest, Ed25519Public, ExchangeId, Nonce, ShortText, Thumbprint};
@@ -499,9 +499,9 @@ fn member(identity: Identity, answer: EnrolAnswer) -> Member {
 }
 
 fn report(entropy: &Entropy) -> EntropyReport {
-    let short = |text: &str| ShortText::parse("source", text).ok();
-    let gave = |(kind, _, state): (String, String, SourceState)| {
-        (state == SourceState::Gave).then(|| short(&kind)).flatten()
+    let short = |kind: SourceKind| ShortText::parse("source", kind.as_str()).ok();
+    let gave = |(kind, _, state, _): (SourceKind, String, SourceState, Credit)| {
+        (state == SourceState::Gave).then(|| short(kind)).flatten()
     };
     let sources = entropy
         .report()

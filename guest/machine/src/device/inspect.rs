@@ -5,9 +5,10 @@ use alloc::string::String;
 use super::drive::Device;
 use super::progress::Progress;
 use super::state::State;
+use crate::entropy::{Bits, Class, Entropy, SourceState};
 use crate::record::{self, RecordKind};
 use crate::time::Moment;
-use crate::wire::json::Object;
+use crate::wire::json::{Json, Object};
 
 impl Device {
     /// SHA-256 over a canonical encoding of the state: its name, and the records that it would
@@ -46,7 +47,8 @@ impl Device {
             .with_some_text("device", progress.device.as_ref())
             .with_texts("names", &progress.names)
             .with_some_text("notAfter", progress.not_after)
-            .with_some_text("time", progress.time);
+            .with_some_text("time", progress.time)
+            .with("entropy", Json::Object(entropy(self.state().entropy())));
         let object = match self.state().unit() {
             Some(unit) => object
                 .with_number("bootCount", unit.boot_count)
@@ -66,6 +68,44 @@ impl Device {
         let text = object.to_bytes();
         String::from_utf8(text).unwrap_or_default()
     }
+}
+
+/// Where the randomness came from, and what each source counts against whom.
+fn entropy(entropy: &Entropy) -> Object {
+    let report = entropy.report();
+    let sources = report.sources.iter().map(|(kind, label, state, credit)| {
+        let bits = |class: &Class| credit.uniform.of(*class).max(credit.noise.of(*class));
+        let against = Class::ALL.into_iter().filter(|class| bits(class) > 0);
+        let most = Class::ALL.iter().map(bits).max().unwrap_or_default();
+        let (state, why) = match state {
+            SourceState::Gave => ("gave", None),
+            SourceState::Silent(why) => ("silent", Some(why)),
+            SourceState::Faulty(why) => ("faulty", Some(why)),
+            SourceState::GivenUp(why) => ("given-up", Some(why)),
+        };
+        let object = Object::default()
+            .with_text("kind", kind)
+            .with_text("label", label)
+            .with_text("state", state)
+            .with_some_text("why", why)
+            .with_number("bits", most.into())
+            .with_text("against", against.map(Class::letter).collect::<String>());
+        Json::Object(object)
+    });
+    Object::default()
+        .with_text("sentence", report.grade.sentence())
+        .with("uniform", Json::Object(bits(&report.uniform)))
+        .with("noise", Json::Object(bits(&report.noise)))
+        .with("sources", Json::List(sources.collect()))
+}
+
+/// Bits against each class, by its letter.
+fn bits(bits: &Bits) -> Object {
+    let classes = Class::ALL.into_iter();
+    classes.fold(Object::default(), |object, class| {
+        let letter: String = core::iter::once(class.letter()).collect();
+        object.with_number(&letter, bits.of(class).into())
+    })
 }
 
 impl State {

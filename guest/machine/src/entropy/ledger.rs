@@ -237,9 +237,9 @@ impl Ledger {
         *had = had.zip(Credit::uniform(bits), u16::max);
     }
 
-    /// Kinds that the machine has by itself.
-    pub fn own(&self) -> impl Iterator<Item = SourceKind> {
-        self.own.iter().map(|(kind, _)| *kind)
+    /// Kinds that the machine has by itself, and what they are credited with.
+    pub fn own(&self) -> impl Iterator<Item = (SourceKind, Credit)> {
+        self.own.iter().map(|(kind, credit)| (*kind, *credit))
     }
 
     /// Takes back everything that a source was credited with.

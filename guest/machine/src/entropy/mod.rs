@@ -101,7 +101,7 @@ pub enum SourceState {
 }
 
 /// The state of a box's randomness, for `enrol` and for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The rules it was made by.
     pub ledger_version: u8,
@@ -111,8 +111,9 @@ pub struct Report {
     pub uniform: Bits,
     /// Bits of noise, per class.
     pub noise: Bits,
-    /// Each source that was asked: kind, the host's label cut short, what came of it.
-    pub sources: Vec<(String, String, SourceState)>,
+    /// Each source that was asked or that the machine has by itself: kind, the host's label cut
+    /// short, what came of it, what it counts.
+    pub sources: Vec<(SourceKind, String, SourceState, Credit)>,
 }
 
 impl Entropy {
@@ -389,12 +390,9 @@ impl Entropy {
     #[must_use]
     pub fn report(&self) -> Report {
         let Credit { uniform, noise } = self.ledger.total();
-        let described = |known: &Known| {
-            (
-                known.kind.to_string(),
-                known.label.clone(),
-                known.state.clone(),
-            )
+        let described = |(id, known): (&SourceId, &Known)| {
+            let credit = self.ledger.of(*id);
+            (known.kind, known.label.clone(), known.state.clone(), credit)
         };
         Report {
             ledger_version: LEDGER_VERSION,
@@ -402,8 +400,8 @@ impl Entropy {
             uniform,
             noise,
             sources: {
-                let own = |kind: SourceKind| (kind.to_string(), String::new(), SourceState::Gave);
-                let host = self.sources.values().map(described);
+                let own = |(kind, credit)| (kind, String::new(), SourceState::Gave, credit);
+                let host = self.sources.iter().map(described);
                 host.chain(self.ledger.own().map(own)).collect()
             },
         }

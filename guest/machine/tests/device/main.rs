@@ -9,6 +9,7 @@ mod memory;
 mod mini_hq;
 mod rig;
 mod seeds;
+mod starved;
 mod table;
 
 use otscert_crypto::RustCrypto;

@@ -16,6 +16,8 @@ pub(crate) struct Memory {
     pub(crate) storage: BTreeMap<String, Vec<u8>>,
     pub(crate) submitted: Vec<(ExchangeId, Endpoint, Vec<u8>)>,
     pub(crate) entropy: bool,
+    /// The board lists no source at all.
+    pub(crate) bare: bool,
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
@@ -28,6 +30,9 @@ pub(crate) struct Memory {
 
 impl Host for Memory {
     fn sources(&mut self) -> Vec<Source> {
+        if self.bare {
+            return Vec::new();
+        }
         vec![Source {
             id: SourceId::new(1),
             kind: SourceKind::System,
