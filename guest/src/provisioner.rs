@@ -49,8 +49,7 @@ impl wit::Guest for Component {
 
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Progress, wit::Error> {
         let now = convert::moment(now);
-        let input = parse_input(input)
-            .map_err(|error| wit::Error::Other(format!("the host's input: {error}")))?;
+        let input = parse_input(input).map_err(|error| wit::Error::Other(error.to_string()))?;
         let progress = with_started(|started| {
             started.now = Some(now);
             started.device.advance(&mut Imports, now, input)
@@ -151,6 +150,11 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
             reason: refusal.reason,
         },
         wit::Input::Companion(seed) => Input::Companion(SecretBytes::new(seed)),
+        wit::Input::SealedCompanion(companion) => Input::SealedCompanion {
+            nonce: (companion.nonce.try_into())
+                .map_err(|_| Malformed::new("nonce", "32 bytes", "another length"))?,
+            sealed: companion.sealed,
+        },
         wit::Input::ClaimCode(code) => Input::ClaimCode(ClaimCode::parse(&code)?),
     })
 }
@@ -178,6 +182,7 @@ fn write_error(error: &DriveError) -> wit::Error {
     match error {
         DriveError::NotResumed => wit::Error::NotStarted,
         DriveError::NotReady => wit::Error::NotReady,
+        DriveError::NotOpened => wit::Error::Other(convert::text(error)),
         DriveError::Host(_) | DriveError::Record { .. } => {
             wit::Error::Storage(convert::text(error))
         }

@@ -18,9 +18,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use otscert_crypto::RustCrypto;
-use otscert_machine::crypto::Crypto;
+use otscert_machine::crypto::{Crypto, Secret};
+use otscert_machine::factory::ClaimCode;
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::{Digest, Ed25519Public};
+use otscert_machine::wire::base64url;
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{self, Signer, Typ, Unverified};
 use otscert_machine::wire::message::{
@@ -56,6 +58,7 @@ fn the_files_are_what_the_code_makes() {
     made.insert("keys".into(), cast.to_json());
     made.insert("malformed-requests".into(), malformed::requests(&cast));
     made.insert("malformed-answers".into(), untrusted::answers(&cast));
+    made.insert("sealed-companion".into(), sealed_companion());
     if std::env::var_os("OTSCERT_WRITE_VECTORS").is_some() {
         for (name, value) in &made {
             fs::write(path(name), text(value)).expect("docs/vectors is writable");
@@ -233,6 +236,35 @@ fn the_credential_vectors_hold_what_the_labels_and_factories_know() {
 }
 
 #[test]
+fn what_a_browser_seals_opens_under_the_code_on_the_label() {
+    let file = read("sealed-companion");
+    let bytes = |member: &str| base64url::decode(text_of(&file, member)).unwrap();
+    let code = ClaimCode::parse(text_of(&file, "printed")).unwrap();
+    assert_eq!(code.expose(), text_of(&file, "code"));
+    let nonce = bytes("nonce").try_into().unwrap();
+    let opened = code.open_companion(&CRYPTO, &nonce, &bytes("sealed"));
+    assert_eq!(opened.unwrap().expose().to_vec(), bytes("seed"));
+}
+
+/// Not on the wire to HQ: from the script of a box's set-up page to the box.
+fn sealed_companion() -> Value {
+    let code = (0..)
+        .find_map(|n| ClaimCode::draw_long(&core::array::from_fn(|i| n + i as u8 * 7)))
+        .unwrap();
+    let (nonce, seed) = ([0x5a; 32], Secret::new(core::array::from_fn(|i| i as u8)));
+    let sealed = code.seal_companion(&CRYPTO, &nonce, &seed);
+    json!({
+        "what": "32 random bytes that the owner's browser sealed under the code on the label \
+                 (wit/provisioner.wit, `sealed-companion`)",
+        "printed": code.printed(),
+        "code": code.expose(),
+        "nonce": base64url::encode(&nonce),
+        "seed": base64url::encode(seed.expose()),
+        "sealed": base64url::encode(&sealed),
+    })
+}
+
+#[test]
 fn malformed_requests_are_refused_with_their_slug() {
     let file = read("malformed-requests");
     let hq = hq::Hq::new(&Cast::new());
@@ -317,7 +349,7 @@ fn reopened(typ: Typ, payload: &Object) -> Object {
     payload.clone()
 }
 
-fn signer(file: &Value) -> (Ed25519Public, otscert_machine::crypto::Secret<32>) {
+fn signer(file: &Value) -> (Ed25519Public, Secret<32>) {
     let cast = Cast::new();
     let (seed, public) = match text_of(file, "signer") {
         "identity" => cast.identity(),
@@ -334,7 +366,7 @@ fn stored_messages() -> BTreeMap<String, Value> {
     let messages = files().into_iter().filter(|name| {
         !matches!(
             name.as_str(),
-            "keys" | "malformed-requests" | "malformed-answers" | "problems"
+            "keys" | "malformed-requests" | "malformed-answers" | "problems" | "sealed-companion"
         )
     });
     let mut all: BTreeMap<String, Value> =

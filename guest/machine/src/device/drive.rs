@@ -67,6 +67,13 @@ pub enum Input {
     Companion(SecretBytes),
     /// The code on the label, as the owner typed it.
     ClaimCode(ClaimCode),
+    /// 32 bytes from the owner's browser, sealed under the code on the label.
+    SealedCompanion {
+        /// Of the browser's, fresh.
+        nonce: [u8; 32],
+        /// With the tag at its end.
+        sealed: Vec<u8>,
+    },
 }
 
 /// What the host's TLS server needs.
@@ -97,6 +104,12 @@ pub enum DriveError {
     /// The first input must be `resumed`.
     #[error("the first input of an instance must be `resumed`")]
     NotResumed,
+    /// What the owner's browser sealed does not open.
+    #[error(
+        "what the browser sealed does not open: it was sealed under another code than this unit's, or \
+         this unit has none of 128 bits"
+    )]
+    NotOpened,
     /// Not before readiness.
     #[error("the generator is not ready")]
     NotReady,
@@ -148,7 +161,21 @@ impl Device {
             Input::CredentialRefused { version, reason } => {
                 Event::CredentialRefused { version, reason }
             }
-            Input::Companion(seed) => Event::SeedBrought(seed),
+            Input::Companion(seed) => Event::SeedBrought {
+                seed,
+                sealed: false,
+            },
+            Input::SealedCompanion { nonce, sealed } => {
+                let Config {
+                    crypto, credential, ..
+                } = &self.config;
+                let code = credential.claim_code.as_ref();
+                let seed = code.and_then(|code| code.open_companion(*crypto, &nonce, &sealed));
+                Event::SeedBrought {
+                    seed: SecretBytes::new(seed.ok_or(DriveError::NotOpened)?.expose().to_vec()),
+                    sealed: true,
+                }
+            }
             Input::ClaimCode(code) => Event::CodeTyped(code),
         };
         self.gather(host, now)?;

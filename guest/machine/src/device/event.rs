@@ -50,7 +50,12 @@ pub enum Event {
     /// The box's LAN addresses.
     AddressesReported(Vec<IpAddr>),
     /// The owner's browser brought random bytes.
-    SeedBrought(SecretBytes),
+    SeedBrought {
+        /// The bytes.
+        seed: SecretBytes,
+        /// They came sealed under the label.
+        sealed: bool,
+    },
     /// The owner typed the code on the label.
     CodeTyped(ClaimCode),
     /// The owner wants a factory reset.

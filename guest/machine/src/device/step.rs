@@ -37,10 +37,10 @@ pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
                 stay(state, Verdict::Taken)
             }
         }
-        Event::SeedBrought(seed) => {
+        Event::SeedBrought { seed, sealed } => {
             let mut state = state;
             match <&[u8; 32]>::try_from(seed.expose()) {
-                Ok(seed) => state.entropy_mut().companion(config.crypto, seed, false),
+                Ok(seed) => state.entropy_mut().companion(config.crypto, seed, sealed),
                 Err(_) => state
                     .entropy_mut()
                     .mix_only(config.crypto, "companion", seed.expose()),

@@ -5,12 +5,13 @@
 //! hyphens and blanks carry no meaning. Printed in groups of four.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::crypto::Crypto;
+use crate::crypto::{Crypto, Secret};
 use crate::types::{Digest, Malformed};
 
 /// A code whose check symbol is right. Secret: never printed by `Debug`, wiped on drop.
@@ -49,7 +50,7 @@ impl ClaimCode {
     /// If a symbol is none, there are too few or too many, or the check symbol is not theirs: it was
     /// mistyped. The error does not repeat the code.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let wrong = |expected| Malformed::new("claim code", expected, "another");
+        let wrong = |expected, got| Malformed::new("claim code", expected, got);
         let mut symbols = String::with_capacity(MOST + 1);
         for c in text.chars() {
             match c.to_ascii_uppercase() {
@@ -57,22 +58,23 @@ impl ClaimCode {
                 'O' => symbols.push('0'),
                 'I' | 'L' => symbols.push('1'),
                 c if c.is_ascii() && SYMBOLS.contains(&(c as u8)) => symbols.push(c),
-                _ => return Err(wrong("letters and digits as on the label")),
+                _ => return Err(wrong("letters and digits as on the label", "other signs")),
             }
             if symbols.len() > MOST + 1 {
-                return Err(wrong("at most 27 letters and digits"));
+                return Err(wrong("at most 27 letters and digits", "more"));
             }
         }
         let Some(last) = symbols.pop() else {
-            return Err(wrong("the code on the label"));
+            return Err(wrong("the code on the label", "nothing"));
         };
         if symbols.len() < FEWEST {
-            return Err(wrong("at least 17 letters and digits"));
+            return Err(wrong("at least 17 letters and digits", "fewer"));
         }
         let data = symbols.bytes().all(|symbol| value(symbol) < 32);
         if !data || check(&symbols) != value(last as u8) {
             return Err(wrong(
-                "the code on the label: one of its letters or digits was mistyped",
+                "the code on the label",
+                "one with a letter or digit mistyped",
             ));
         }
         symbols.push(last);
@@ -102,6 +104,39 @@ impl ClaimCode {
     #[must_use]
     pub fn bits(&self) -> u16 {
         u16::try_from((self.0.len() - 1) * 5).unwrap_or(u16::MAX)
+    }
+
+    /// Seals random bytes of the owner's browser; the script of the box's set-up page does the same.
+    /// `nonce` is fresh and random: it makes the key one for these bytes alone.
+    #[must_use]
+    pub fn seal_companion(
+        &self,
+        crypto: &dyn Crypto,
+        nonce: &[u8; 32],
+        seed: &Secret<32>,
+    ) -> Vec<u8> {
+        let key = self.companion_key(crypto, nonce);
+        crypto.aead_seal(&key, &[0; 12], &[], seed.expose())
+    }
+
+    /// Opens what [`ClaimCode::seal_companion`] made. None if it was sealed under another code or
+    /// changed since; and under a code that could be guessed: whoever recorded it would do so offline.
+    #[must_use]
+    pub fn open_companion(
+        &self,
+        crypto: &dyn Crypto,
+        nonce: &[u8; 32],
+        sealed: &[u8],
+    ) -> Option<Secret<32>> {
+        if self.bits() < ENOUGH_TO_SEAL {
+            return None;
+        }
+        super::open_seed(crypto, &self.companion_key(crypto, nonce), &[], sealed)
+    }
+
+    fn companion_key(&self, crypto: &dyn Crypto, nonce: &[u8; 32]) -> Secret<32> {
+        let prk = crypto.hkdf_extract(nonce, &[self.0.as_bytes()]);
+        crypto.hkdf_expand(&prk, COMPANION_TAG)
     }
 
     /// What HQ keeps of it. A plain hash will do: nobody guesses 80 bits.
@@ -150,3 +185,6 @@ pub const MOST: usize = 26;
 /// Crockford's symbols in the order of their values; the last five only check.
 const SYMBOLS: &[u8; 37] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 const DIGEST_TAG: &[u8] = b"otscert claim v1\0";
+const COMPANION_TAG: &[u8] = b"otscert companion v1";
+/// Bits of a code that something may be sealed under.
+const ENOUGH_TO_SEAL: u16 = 128;

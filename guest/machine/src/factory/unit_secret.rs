@@ -89,9 +89,7 @@ impl UnitSecret {
         sealed: &SealedSeed,
     ) -> Option<Secret<32>> {
         let key = self.seed_key(crypto, request, &sealed.nonce);
-        let plain = crypto.aead_open(&key, &[0; 12], request.bytes(), &sealed.sealed)?;
-        let plain = SecretBytes::new(plain);
-        <[u8; 32]>::try_from(plain.expose()).ok().map(Secret::new)
+        super::open_seed(crypto, &key, request.bytes(), &sealed.sealed)
     }
 
     fn seed_key(&self, crypto: &dyn Crypto, request: &Digest, nonce: &[u8; 32]) -> Secret<32> {

@@ -149,6 +149,53 @@ fn a_code_typed_while_it_waits_for_entropy_counts_and_survives_a_restart() {
 }
 
 #[test]
+fn what_a_browser_sealed_under_the_label_counts_against_who_listens_in_the_lan_as_well() {
+    let mut rig = starved_with(long_code());
+    let (nonce, seed) = ([9; 32], Secret::new([7; 32]));
+    let sealed = long_code().seal_companion(rig.config.crypto, &nonce, &seed);
+    rig.input(Input::SealedCompanion { nonce, sealed });
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+    let view = rig.device.view(rig.now);
+    let source = r#"{"against":"SNAHLW","bits":256,"kind":"companion","label":"","state":"gave"}"#;
+    assert!(view.contains(source), "{view}");
+}
+
+#[test]
+fn what_does_not_open_counts_nothing_and_is_told() {
+    let other = (1..).find_map(|n| ClaimCode::draw_long(&[n; 26])).unwrap();
+    let crypto = &otscert_crypto::RustCrypto;
+    let seed = Secret::new([7; 32]);
+    let sealed = |code: &ClaimCode| code.seal_companion(crypto, &[9; 32], &seed);
+    let mut changed = sealed(&long_code());
+    changed[3] ^= 1;
+    let long = sealed(&long_code());
+    for (own, sealed) in [
+        (Some(long_code()), sealed(&other)),
+        (Some(long_code()), changed),
+        (Some(long_code()), long[1..].to_vec()),
+        (Some(long_code()), Vec::new()),
+        // A short code could be guessed by whoever recorded what was sealed under it.
+        (Some(code()), sealed(&code())),
+        (None, long),
+    ] {
+        let mut rig = match own {
+            Some(own) => starved_with(own),
+            None => starved(),
+        };
+        let before = rig.device.view(rig.now);
+        let input = Input::SealedCompanion {
+            nonce: [9; 32],
+            sealed,
+        };
+        let told = rig.device.advance(&mut rig.host, rig.now, input);
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("does not open"), "{told}");
+        assert_eq!(rig.device.view(rig.now), before);
+    }
+}
+
+#[test]
 fn an_unusable_secret_is_refused_at_the_start() {
     for (serial, length, words) in [
         (Some("SN-1"), 15, "16 to 64 bytes"),
@@ -167,6 +214,25 @@ fn an_unusable_secret_is_refused_at_the_start() {
         let error = config.check().unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+fn starved() -> Rig {
+    let mut rig = Rig::new();
+    rig.host.bare = true;
+    rig.power_on();
+    rig.wait(Span::from_seconds(5));
+    assert_eq!(rig.progress().state, "AwaitingEntropy");
+    rig
+}
+
+fn starved_with(code: ClaimCode) -> Rig {
+    let mut rig = Rig::new();
+    rig.host.bare = true;
+    rig.config.credential.claim_code = Some(code);
+    rig.power_on();
+    rig.wait(Span::from_seconds(5));
+    assert_eq!(rig.progress().state, "AwaitingEntropy");
+    rig
 }
 
 fn with_secret(byte: u8) -> Rig {

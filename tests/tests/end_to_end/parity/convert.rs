@@ -44,6 +44,12 @@ pub(super) fn device_input(input: &DeviceInput) -> provisioner::Input {
         DeviceInput::Reset => provisioner::Input::Reset,
         DeviceInput::Renew => provisioner::Input::Renew,
         DeviceInput::Companion(seed) => provisioner::Input::Companion(seed.expose().to_vec()),
+        DeviceInput::SealedCompanion { nonce, sealed } => {
+            provisioner::Input::SealedCompanion(provisioner::SealedCompanion {
+                nonce: nonce.to_vec(),
+                sealed: sealed.clone(),
+            })
+        }
         DeviceInput::ClaimCode(code) => provisioner::Input::ClaimCode(code.printed()),
         DeviceInput::CredentialRefused { version, reason } => {
             provisioner::Input::CredentialRefused(provisioner::CredentialRefusal {
