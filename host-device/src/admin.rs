@@ -338,4 +338,6 @@ const GRACE: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod server_tests;
 #[cfg(test)]
+mod setup_tests;
+#[cfg(test)]
 mod tests;

@@ -49,6 +49,13 @@ pub enum Command {
     },
     /// Asks the running box for a new certificate with a new key, now
     Renew,
+    /// Shows HQ the code on this box's label, for a box whose owner has no browser at hand
+    ///
+    /// The running box asks HQ anew with it, at once. It is only of use before the box has a name.
+    Claim {
+        /// The code; `-` reads it from standard input, where no list of processes shows it
+        code: String,
+    },
     /// Factory reset: the certificate is revoked, the name given back, all keys wiped
     ///
     /// Where the box is running, it is asked to do it. Where it is not, this command does it on the storage folder and
@@ -188,6 +195,7 @@ mod tests {
             &["run"][..],
             &["status"],
             &["renew"],
+            &["claim"],
             &["reset"],
             &["check-config"],
             &["assess"],

@@ -1,8 +1,9 @@
 //! The socket over which other commands of this program reach the one that runs.
 //!
-//! One line of JSON each way: `{"command":"status"}`, `"renew"` or `"reset"`; the answer is `{"ok":…}` or
-//! `{"error":"…"}`. The socket is its owner's alone.
+//! One line of JSON each way: `{"command":"status"}`, `"renew"`, `"reset"`, or `"claim"` with `"code":"…"`; the answer is
+//! `{"ok":…}` or `{"error":"…"}`. The socket is its owner's alone.
 
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -17,12 +18,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::run::{Command, Order};
 use crate::status::Status;
+use crate::types::{ClaimCode, MAX_CLAIM_CODE};
 
 /// What is asked over the socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "command", deny_unknown_fields)]
 pub enum Request {
     /// What is going on?
@@ -31,6 +34,22 @@ pub enum Request {
     Renew,
     /// A factory reset.
     Reset,
+    /// The code on the label.
+    Claim {
+        /// As somebody typed it.
+        code: String,
+    },
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Status => "Status",
+            Self::Renew => "Renew",
+            Self::Reset => "Reset",
+            Self::Claim { .. } => "Claim([redacted])",
+        })
+    }
 }
 
 /// Why the running program could not be asked.
@@ -213,6 +232,11 @@ async fn answer(
         }
         Ok(Request::Renew) => order(&commands, Order::Renew).await,
         Ok(Request::Reset) => order(&commands, Order::Reset).await,
+        Ok(Request::Claim { code }) => match ClaimCode::from_text(&Zeroizing::new(code)) {
+            Some(_) if status.borrow().progress.device_id.is_some() => Err(NAMED.to_owned()),
+            Some(code) => order(&commands, Order::ClaimCode(code)).await,
+            None => Err(format!("a code has 1 to {MAX_CLAIM_CODE} characters")),
+        },
         Err(error) => Err(format!("the request is not understood ({error})")),
     };
     let answer = match result {
@@ -237,6 +261,9 @@ pub(crate) async fn give(commands: &mpsc::Sender<Command>, order: Order) -> Resu
     taken.await.unwrap_or_else(|_dropped| Err(stopping()))
 }
 
+/// Why a code is not taken.
+const NAMED: &str =
+    "this box has a name, so the code on its label is of no use; after a reset it may be";
 const PATIENCE: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const MAX_CLIENTS: usize = 8;
@@ -271,7 +298,7 @@ mod tests {
             0o600
         );
         let (commands, mut orders) = mpsc::channel(1);
-        let (_sender, status) = watch::channel(sample());
+        let (sender, status) = watch::channel(sample());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(socket.serve(commands, status, stop.clone()));
         let taking = tokio::spawn(async move {
@@ -279,7 +306,9 @@ mod tests {
             renew.done.send(Ok(())).unwrap();
             let reset: Command = orders.recv().await.unwrap();
             reset.done.send(Err("the disk is full".to_owned())).unwrap();
-            [renew.order, reset.order]
+            let claim: Command = orders.recv().await.unwrap();
+            claim.done.send(Ok(())).unwrap();
+            [renew.order, reset.order, claim.order]
         });
 
         let answer = ask(&path, Request::Status).await.unwrap();
@@ -294,7 +323,21 @@ mod tests {
             error.to_string().ends_with("answers: the disk is full"),
             "{error}"
         );
-        assert_eq!(taking.await.unwrap(), [Order::Renew, Order::Reset]);
+        let claim = |code: &str| Request::Claim {
+            code: code.to_owned(),
+        };
+        let error = ask(&path, claim("7K3M-Q2WT")).await.unwrap_err();
+        assert!(error.to_string().contains("has a name"), "{error}");
+        sender.send_modify(|status| status.progress.device_id = None);
+        ask(&path, claim("7K3M-Q2WT")).await.unwrap();
+        let code = ClaimCode::from_text("7K3M-Q2WT").unwrap();
+        let orders = [Order::Renew, Order::Reset, Order::ClaimCode(code)];
+        assert_eq!(taking.await.unwrap(), orders);
+        for shown in [format!("{:?}", claim("7K3M")), format!("{orders:?}")] {
+            assert!(!shown.contains("7K3M"), "{shown}");
+        }
+        let error = ask(&path, claim(&"7".repeat(65))).await.unwrap_err();
+        assert!(error.to_string().contains("1 to 64 characters"), "{error}");
 
         stop.cancel();
         serving.await.unwrap();

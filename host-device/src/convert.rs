@@ -80,6 +80,11 @@ pub(crate) fn input(input: Input) -> wit::Input {
             wit::Input::CredentialRefused(wit::CredentialRefusal { version, reason })
         }
         Input::Companion(seed) => wit::Input::Companion(seed.expose().to_vec()),
+        Input::SealedCompanion(seed) => wit::Input::SealedCompanion(wit::SealedCompanion {
+            nonce: seed.nonce.to_vec(),
+            sealed: seed.sealed.to_vec(),
+        }),
+        Input::ClaimCode(code) => wit::Input::ClaimCode(code.expose().to_owned()),
     }
 }
 

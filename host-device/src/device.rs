@@ -20,7 +20,7 @@ use crate::hq::{HqClient, Patience, PinnedKeysError};
 use crate::machine::Machine;
 use crate::run::{Command, Driver, Failures, Farewell, Order, Retired, Rhythm, RunError};
 use crate::status::Status;
-use crate::types::{Progress, StartConfig, UnitCredential};
+use crate::types::{ClaimCode, Progress, StartConfig, UnitCredential};
 use crate::unit::{self, UnitFileError};
 
 /// What a box is made of, besides its board and the component.
@@ -300,6 +300,15 @@ impl DeviceHandle {
         self.order(Order::Reset).await
     }
 
+    /// Hands over the code on the label, as its owner typed it; returns once the machine has taken note.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError`] says why it did not: its check symbol is wrong, for example.
+    pub async fn claim(&self, code: ClaimCode) -> Result<(), OrderError> {
+        self.order(Order::ClaimCode(code)).await
+    }
+
     /// Says what the box's addresses are from now on, whatever its interfaces say.
     ///
     /// # Errors
@@ -433,6 +442,12 @@ fn driver(
 fn initial_status(config: &DeviceConfig, machine: &Machine) -> Status {
     Status {
         progress: Progress::default(),
+        randomness: None,
+        label_seals: config
+            .credential
+            .claim_code
+            .as_ref()
+            .is_some_and(ClaimCode::is_long),
         https: false,
         addresses: Vec::new(),
         urls: Vec::new(),

@@ -14,12 +14,14 @@ use otscert_device::config::{Config, LogFormat};
 use otscert_device::control::{ControlError, Request, ask};
 use otscert_device::damage::Survey;
 use otscert_device::device::linux_board;
+use otscert_device::status::Randomness;
 use otscert_device::{Device, DeviceConfig, Machine, Retired};
 use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     // First of all: whatever is linked in beside, TLS is done by aws-lc-rs.
@@ -50,6 +52,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run => block_on(run(configured()?)),
         Command::Status { json } => block_on(status(&configured()?, json)),
         Command::Renew => block_on(renew(&configured()?)),
+        Command::Claim { code } => block_on(claim(&configured()?, code)),
         Command::Reset { force, yes } => block_on(reset(configured()?, force, yes)),
         Command::CheckConfig => check_config(&configured()?),
     }
@@ -125,6 +128,22 @@ async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
 async fn renew(config: &Config) -> anyhow::Result<ExitCode> {
     ask(&config.control, Request::Renew).await?;
     print("The box asks HQ for a new certificate; `otscert-device status` says how that goes.\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn claim(config: &Config, code: String) -> anyhow::Result<ExitCode> {
+    let mut code = Zeroizing::new(code);
+    if *code == "-" {
+        code.clear();
+        io::stdin()
+            .lock()
+            .take(MAX_ANSWER)
+            .read_line(&mut code)
+            .context("reading the code from standard input failed")?;
+    }
+    let code = code.trim().to_owned();
+    ask(&config.control, Request::Claim { code }).await?;
+    print("The box shows HQ the code; `otscert-device status` says what HQ made of it.\n")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -330,6 +349,16 @@ fn readable(status: &Value) -> String {
         ("component", "component_sha256"),
     ] {
         lines.push(format!("  {label:<13} {}", text(key)));
+    }
+    if let Ok(randomness) = serde_json::from_value::<Randomness>(status["randomness"].clone()) {
+        lines.push(format!("  randomness    {}", randomness.sentence));
+        for source in &randomness.sources {
+            lines.push(format!(
+                "                {}: {}",
+                source.name(),
+                source.worth()
+            ));
+        }
     }
     lines.join("\n") + "\n"
 }

@@ -26,7 +26,8 @@ use crate::hq::HqClient;
 use crate::machine::{CallError, Instance, Machine};
 use crate::status::Status;
 use crate::types::{
-    Answer, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input, Submission,
+    Answer, ClaimCode, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input,
+    SealedSeed, Submission,
 };
 
 /// Something that somebody wants of a running box, with the way to tell how it went.
@@ -47,6 +48,10 @@ pub(crate) enum Order {
     Addresses(Vec<IpAddr>),
     /// Random bytes that the owner's browser brought.
     Companion(CompanionSeed),
+    /// The same, sealed under the code on the label.
+    SealedCompanion(SealedSeed),
+    /// The owner typed the code on the label.
+    ClaimCode(ClaimCode),
 }
 
 /// Why a box stops by itself.
@@ -180,16 +185,24 @@ impl Driver {
                     next = self.next(&mut commands) => next,
                 }
             };
-            match self.feed(input.clone()).await {
-                Ok(()) => {
+            match (self.feed(input.clone()).await, done) {
+                (Ok(()), done) => {
                     if let Some(done) = done {
                         // Whoever asked may have gone.
                         let _gone = done.send(Ok(()));
                     }
                 }
-                Err(error @ CallError::BadConfig { .. }) => return Err(RunError::Config(error)),
-                Err(error) if self.farewell.is_some() => return Err(RunError::Reset(error)),
-                Err(error) => {
+                // What somebody wants cannot be taken, a mistyped code for example: told to whoever wants it, and
+                // no trouble of the box's.
+                (Err(CallError::Other { reason, .. }), Some(done)) => {
+                    tracing::debug!(input = input.name(), %reason, "the machine refused an order");
+                    let _gone = done.send(Err(reason));
+                }
+                (Err(error @ CallError::BadConfig { .. }), _) => {
+                    return Err(RunError::Config(error));
+                }
+                (Err(error), _) if self.farewell.is_some() => return Err(RunError::Reset(error)),
+                (Err(error), done) => {
                     let damage = self.damage(&error).await;
                     let due = Instant::now() + self.note_failure(&error, damage);
                     let again = match done {
@@ -247,6 +260,8 @@ impl Driver {
             Order::Reset => Input::Reset,
             Order::Renew => Input::Renew,
             Order::Companion(seed) => Input::Companion(seed),
+            Order::SealedCompanion(seed) => Input::SealedCompanion(seed),
+            Order::ClaimCode(code) => Input::ClaimCode(code),
             Order::Addresses(addresses) => {
                 self.fixed_addresses = true;
                 self.addresses = Some(addresses);

@@ -150,6 +150,10 @@ pub enum Input {
     },
     /// Random bytes that the owner's browser brought.
     Companion(CompanionSeed),
+    /// The same, sealed under the code on the label.
+    SealedCompanion(SealedSeed),
+    /// The code on the label, as the owner typed it.
+    ClaimCode(ClaimCode),
 }
 
 /// 32 random bytes from the owner's browser: wiped when dropped, never printed.
@@ -160,15 +164,7 @@ impl CompanionSeed {
     /// Reads 64 hexadecimal digits.
     #[must_use]
     pub fn from_hex(text: &[u8]) -> Option<Self> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let (pairs, []) = text.as_chunks::<2>() else {
-            return None;
-        };
-        let bytes = pairs.iter().map(|[high, low]| {
-            let byte = digit(high)? * 16 + digit(low)?;
-            u8::try_from(byte).ok()
-        });
-        let bytes = Zeroizing::new(bytes.collect::<Option<Vec<u8>>>()?);
+        let bytes = Zeroizing::new(from_hex(text)?);
         (bytes.len() == 32).then_some(Self(bytes))
     }
 
@@ -184,6 +180,40 @@ impl fmt::Debug for CompanionSeed {
     }
 }
 
+/// 32 random bytes that the owner's browser sealed under the code on the label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSeed {
+    /// Fresh, the browser's.
+    pub nonce: [u8; 32],
+    /// The bytes with the tag at their end.
+    pub sealed: [u8; 48],
+}
+
+impl SealedSeed {
+    /// Reads 160 hexadecimal digits: the nonce, then what it sealed.
+    #[must_use]
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let bytes = from_hex(text)?;
+        let (nonce, sealed) = bytes.split_first_chunk::<32>()?;
+        Some(Self {
+            nonce: *nonce,
+            sealed: sealed.try_into().ok()?,
+        })
+    }
+}
+
+fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let (pairs, []) = text.as_chunks::<2>() else {
+        return None;
+    };
+    let bytes = pairs.iter().map(|[high, low]| {
+        let byte = digit(high)? * 16 + digit(low)?;
+        u8::try_from(byte).ok()
+    });
+    bytes.collect()
+}
+
 impl Input {
     /// Its name in the contract, for logs.
     #[must_use]
@@ -197,6 +227,8 @@ impl Input {
             Self::Renew => "renew",
             Self::CredentialRefused { .. } => "credential-refused",
             Self::Companion(_) => "companion",
+            Self::SealedCompanion(_) => "sealed-companion",
+            Self::ClaimCode(_) => "claim-code",
         }
     }
 }
@@ -292,6 +324,14 @@ impl ClaimCode {
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
+    /// Whether it is as long as a code that something may be sealed under (`input.sealed-companion`); whether it is
+    /// one, the machine says.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let symbols = self.0.chars().filter(char::is_ascii_alphanumeric);
+        symbols.count() >= LONG_CLAIM_CODE
+    }
+
     /// Shows the code, to the machine alone.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -371,6 +411,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 pub const MAX_SERIAL: usize = 64;
 /// The longest text that is taken for a claim code: 27 symbols with a hyphen or blank between each two, and some room.
 pub const MAX_CLAIM_CODE: usize = 64;
+/// Symbols of a code of 128 bits and more, with the one that checks.
+const LONG_CLAIM_CODE: usize = 27;
 /// The shortest secret of a unit, in bytes.
 pub const MIN_UNIT_SECRET: usize = 16;
 /// The longest secret of a unit, in bytes.

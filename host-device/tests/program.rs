@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::Value::Null;
 use tempfile::TempDir;
 
 #[test]
@@ -160,6 +161,36 @@ fn what_the_factory_wrote_is_told_without_the_secrets() {
         "{words}"
     );
     assert!(!words.contains(&secret), "{words}");
+}
+
+#[test]
+fn a_code_is_typed_without_a_browser_and_a_mistyped_one_is_no_trouble_of_the_box() {
+    let place = Place::new();
+    let running = Stopped(place.start());
+    place.await_status();
+    for mistyped in ["7K3M-Q2WT-9XHB-04ZF-K", "7K3M"] {
+        let output = place.run(&["claim", mistyped]);
+        assert_eq!(output.status.code(), Some(1), "{mistyped}");
+        let words = text(&output);
+        assert!(words.contains("claim code must be"), "{words}");
+    }
+    let status: serde_json::Value = serde_json::from_str(&place.await_status()).unwrap();
+    assert_eq!(
+        (&status["trouble"], &status["restarts"]),
+        (&Null, &0.into())
+    );
+    let output = place.run(&["claim", "7k3m q2wt 9xhb o4zf j"]);
+    assert!(output.status.success(), "{}", text(&output));
+
+    let path = place.folder.path().join("device.toml");
+    let words = format!(
+        "printf '7K3M-Q2WT-9XHB-04ZF-J\\n' | '{}' claim - --config '{}'",
+        env!("CARGO_BIN_EXE_otscert-device"),
+        path.display()
+    );
+    let output = Command::new("sh").args(["-c", &words]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    drop(running);
 }
 
 #[test]

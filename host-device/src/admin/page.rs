@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::setup;
 use crate::status::Status;
 
 /// The page of a status.
@@ -55,10 +54,15 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
             Escaped(trouble)
         )?;
     }
-    if setup::would_help(progress) {
+    let setup = status.setup();
+    if setup.randomness {
         html.push_str(
-            "<p class=\"trouble\">This box has no randomness of its own. \
+            "<p class=\"trouble\">This box has too little randomness of its own. \
              <a href=\"/setup\">Give it some from this browser.</a></p>\n",
+        );
+    } else if setup.code {
+        html.push_str(
+            "<p>Does its maker ask for the code on the label? <a href=\"/setup\">Type it here.</a></p>\n",
         );
     }
     if !status.https {
@@ -87,7 +91,12 @@ fn write(html: &mut String, status: &Status) -> fmt::Result {
     }
     html.push_str("<h2>Details</h2>\n<dl>\n");
     row(html, "State", &progress.state)?;
-    row(html, "Randomness", grade(&progress.grade))?;
+    let sentence = status.randomness.as_ref().map(|it| it.sentence.as_str());
+    let grade = format!("Grade {}. {}", progress.grade, sentence.unwrap_or_default());
+    row(html, "Randomness", grade.trim_end())?;
+    for source in status.randomness.iter().flat_map(|it| &it.sources) {
+        row(html, &source.name(), &source.worth())?;
+    }
     row(
         html,
         "Time, as far as known",
@@ -125,16 +134,6 @@ fn row(html: &mut String, term: &str, text: &str) -> fmt::Result {
     )
 }
 
-fn grade(grade: &str) -> &str {
-    match grade {
-        "A" => "grade A: nobody else can know the keys",
-        "B" => "grade B: only the maker's server could know the keys",
-        "C" => "grade C: enough to differ from other boxes, not enough for keys",
-        "D" => "grade D: not enough for keys yet",
-        other => other,
-    }
-}
-
 fn moment(ms: u64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
     i64::try_from(ms / 1000)
@@ -158,7 +157,7 @@ fn until(moment: Instant) -> String {
 }
 
 /// Text inside an element or a quoted attribute.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,6 +199,8 @@ a { color: var(--link); }
 button { padding: .6rem 1rem; border: 1px solid var(--line); border-radius: .375rem; background: var(--link); color: var(--paper);
   font: inherit; cursor: pointer; }
 button:disabled { opacity: .5; cursor: default; }
+input { padding: .6rem; border: 1px solid var(--line); border-radius: .375rem; background: var(--paper); color: var(--ink);
+  font: inherit; font-family: ui-monospace, monospace; width: 24rem; max-width: 100%; }
 .urls { margin: 0; padding: 0; list-style: none; }
 .urls a, dd, .reason, .trouble { overflow-wrap: anywhere; }
 .urls li { padding: .35rem 0; }

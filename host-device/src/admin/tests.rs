@@ -8,9 +8,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::run::Order;
 use crate::status::tests::sample;
-use crate::types::{CompanionSeed, Progress};
+use crate::types::Progress;
 
 #[tokio::test]
 async fn before_https_the_page_is_served_over_http_and_looks_again_by_itself() {
@@ -252,114 +251,7 @@ async fn the_status_for_programs_is_json() {
     );
 }
 
-#[tokio::test]
-async fn a_box_without_randomness_asks_for_some_and_takes_it_from_its_own_page() {
-    let (commands, mut orders) = mpsc::channel(1);
-    let site = Harness::new(starved()).commands(commands);
-    assert!(
-        body(site.get("/", "router").await)
-            .await
-            .contains("href=\"/setup\"")
-    );
-    let page = site.get("/setup", "router").await;
-    let policy = page.headers()[CONTENT_SECURITY_POLICY]
-        .to_str()
-        .unwrap()
-        .to_owned();
-    assert!(
-        policy.contains("script-src 'self'") && !policy.contains("unsafe"),
-        "{policy}"
-    );
-    assert!(body(page).await.contains("src=\"/setup.js\""));
-    assert!(
-        body(site.get("/setup.js", "router").await)
-            .await
-            .contains("getRandomValues")
-    );
-
-    let hex = "0123456789abcdef".repeat(4);
-    let taking = tokio::spawn(async move {
-        let command: Command = orders.recv().await.unwrap();
-        command.done.send(Ok(())).unwrap();
-        (command.order, orders)
-    });
-    let answer = site.send(seed(&hex, &[OWN_PAGE])).await;
-    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-    let (order, mut orders) = taking.await.unwrap();
-    let sent = CompanionSeed::from_hex(hex.as_bytes()).unwrap();
-    assert_eq!(sent.expose()[..4], [0x01, 0x23, 0x45, 0x67]);
-    assert_eq!(order, Order::Companion(sent));
-    assert!(!format!("{order:?}").contains("23"), "{order:?}");
-
-    // A page of somebody else, who would know the bytes; and what is no seed.
-    let foreign = ("origin", "http://evil.example");
-    let own = ("origin", "http://router");
-    for (what, request, expected) in [
-        ("no header", seed(&hex, &[]), StatusCode::FORBIDDEN),
-        (
-            "a foreign page",
-            seed(&hex, &[OWN_PAGE, foreign]),
-            StatusCode::FORBIDDEN,
-        ),
-        (
-            "an opaque page",
-            seed(&hex, &[OWN_PAGE, ("origin", "null")]),
-            StatusCode::FORBIDDEN,
-        ),
-        (
-            "too short",
-            seed(&hex[2..], &[OWN_PAGE, own]),
-            StatusCode::BAD_REQUEST,
-        ),
-        (
-            "too long",
-            seed(&format!("{hex}00"), &[OWN_PAGE]),
-            StatusCode::PAYLOAD_TOO_LARGE,
-        ),
-        (
-            "not hexadecimal",
-            seed(&hex.replace('0', "x"), &[OWN_PAGE]),
-            StatusCode::BAD_REQUEST,
-        ),
-    ] {
-        assert_eq!(site.send(request).await.status(), expected, "{what}");
-    }
-    let preflight = Request::builder()
-        .method(Method::OPTIONS)
-        .uri("/setup/seed")
-        .header(HOST, "router")
-        .header("origin", "http://evil.example")
-        .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "x-otscert-setup");
-    let answer = site.send(preflight.body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert!(
-        answer
-            .headers()
-            .keys()
-            .all(|name| !name.as_str().starts_with("access-control"))
-    );
-    assert!(
-        orders.try_recv().is_err(),
-        "nothing of that reached the machine"
-    );
-}
-
-#[tokio::test]
-async fn a_box_that_has_enough_randomness_takes_none() {
-    let site = Harness::new(waiting());
-    assert!(!body(site.get("/", "router").await).await.contains("/setup"));
-    assert!(
-        body(site.get("/setup", "router").await)
-            .await
-            .contains("Nothing to do")
-    );
-    let hex = "00".repeat(32);
-    let answer = site.send(seed(&hex, &[OWN_PAGE])).await;
-    assert_eq!(answer.status(), StatusCode::CONFLICT);
-}
-
-struct Harness {
+pub(super) struct Harness {
     site: Site,
     connection: Connection,
     // The channel's other end.
@@ -367,7 +259,7 @@ struct Harness {
 }
 
 impl Harness {
-    fn new(status: Status) -> Self {
+    pub(super) fn new(status: Status) -> Self {
         let (sender, status) = watch::channel(status);
         Self {
             site: Site {
@@ -404,12 +296,12 @@ impl Harness {
         self
     }
 
-    fn commands(mut self, commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn commands(mut self, commands: mpsc::Sender<Command>) -> Self {
         self.site.commands = Some(commands);
         self
     }
 
-    async fn get(&self, path: &str, host: &str) -> Response {
+    pub(super) async fn get(&self, path: &str, host: &str) -> Response {
         self.send(
             Request::builder()
                 .uri(path)
@@ -420,7 +312,7 @@ impl Harness {
         .await
     }
 
-    async fn send(&self, request: Request<Body>) -> Response {
+    pub(super) async fn send(&self, request: Request<Body>) -> Response {
         let site = Site {
             status: self.site.status.clone(),
             hosts: self.site.hosts.clone(),
@@ -435,11 +327,12 @@ impl Harness {
     }
 }
 
-fn waiting() -> Status {
+pub(super) fn waiting() -> Status {
     let mut status = Status {
         https: false,
         urls: Vec::new(),
         certificate: None,
+        randomness: None,
         ..sample()
     };
     status.progress = Progress {
@@ -450,32 +343,13 @@ fn waiting() -> Status {
     status
 }
 
-fn starved() -> Status {
-    let mut status = waiting();
-    status.progress.state = "AwaitingEntropy".to_owned();
-    status
-}
-
-fn seed(hex: &str, headers: &[(&str, &str)]) -> Request<Body> {
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri("/setup/seed")
-        .header(HOST, "router");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Body::from(hex.to_owned())).unwrap()
-}
-
-const OWN_PAGE: (&str, &str) = ("x-otscert-setup", "1");
-
 fn waiting_with_name() -> Status {
     let mut status = waiting();
     status.progress.names = vec!["*.abc.boxes.test".to_owned()];
     status
 }
 
-async fn body(response: Response) -> String {
+pub(super) async fn body(response: Response) -> String {
     String::from_utf8(
         response
             .into_body()

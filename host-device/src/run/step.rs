@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::{CallError, Instance};
 use crate::run::{Driver, Retired};
+use crate::status::Randomness;
 use crate::storage::{Key, StorageError};
 use crate::types::{CredentialPair, Input, Progress};
 
@@ -66,15 +67,22 @@ impl Driver {
     async fn advance(&mut self, input: Input) -> Result<(), CallError> {
         let name = input.name();
         let board = Arc::clone(&self.board);
-        let progress = self
+        let advanced = self
             .call("advance", move |instance| {
-                instance.advance(board.now(), input)
+                let progress = instance.advance(board.now(), input)?;
+                let randomness = match instance.view() {
+                    Ok(view) => Randomness::of_view(&view),
+                    Err(error) if error.is_gone() => return Err(error),
+                    // A component that shows nothing serves all the same.
+                    Err(_) => None,
+                };
+                Ok((progress, randomness))
             })
             .await;
-        match progress {
-            Ok(progress) => {
+        match advanced {
+            Ok((progress, randomness)) => {
                 tracing::debug!(input = name, state = %progress.state, reason = %progress.reason, "advanced");
-                self.note_progress(progress);
+                self.note_progress(progress, randomness);
                 self.send_what_was_submitted();
                 Ok(())
             }
@@ -180,7 +188,7 @@ impl Driver {
         Some(reason)
     }
 
-    fn note_progress(&mut self, progress: Progress) {
+    fn note_progress(&mut self, progress: Progress, randomness: Option<Randomness>) {
         let now = self.board.now().monotonic_ms;
         let next_try = progress.wake_at_ms.map(|at| {
             // A machine that asks to be woken at once, for ever, does not get the whole processor.
@@ -199,6 +207,7 @@ impl Driver {
         let failing = self.refused_version.is_some();
         self.note_server(move |status| {
             status.progress = progress;
+            status.randomness = randomness;
             status.next_try = next_try;
             if !failing {
                 status.trouble = None;
