@@ -6,7 +6,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Plays a box's life on this machine, with an HQ and a test CA (--once: one pass, then stop)
+# Plays a box's life on this machine, with an HQ and a test CA (--once: one pass; --boards: four boards, with Chromium)
 demo *args: component
     @cargo build --locked --workspace --bins
     @"${CARGO_TARGET_DIR:-target}/debug/demo" "$@"
@@ -82,6 +82,11 @@ fuzz SECONDS="30":
 # Follows the quick start of docs/OPERATIONS.md word for word on hosts of its own (Linux, root)
 quickstart-test: build
     tests/quickstart/run.sh
+
+# Runs the tests of boards, among them those that need a real browser (./x installs Chromium for it)
+e2e-boards: component
+    cargo build --locked --workspace --bins
+    cargo test --locked -p otscert-tests --test end_to_end boards -- --nocapture
 
 # Removes what was built here (what ./x installed stays in its cache folder)
 clean:

@@ -1,8 +1,9 @@
 //! Boxes: as processes of their own, and inside this process.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,10 @@ pub struct BoxOptions {
     /// Where randomness comes from. By default from the kernel's generator alone, so that a test does the same on any
     /// machine.
     pub sources: SourcesConfig,
+    /// What the factory wrote into the unit, as text of its unit file; a process only.
+    pub unit: Option<String>,
+    /// Makes keys also where only HQ could compute them; a process only.
+    pub hq_trusted: bool,
 }
 
 impl Default for BoxOptions {
@@ -55,6 +60,8 @@ impl Default for BoxOptions {
                 system_generator: true,
                 ..SourcesConfig::none()
             },
+            unit: None,
+            hq_trusted: false,
         }
     }
 }
@@ -104,6 +111,13 @@ impl BoxProcess {
             or_none(options.sources.hardware_generator.as_deref()),
             or_none(options.sources.tpm.as_deref()),
         );
+        if let Some(unit) = &options.unit {
+            let path = folder.join("unit.toml");
+            fs::write(&path, unit)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            writeln!(config, "unit = \"unit.toml\"")?;
+        }
+        writeln!(config, "hq_trusted = {}", options.hq_trusted)?;
         if let Some(platform) = &options.sources.platform {
             writeln!(config, "platform = {platform:?}")?;
         }

@@ -3,13 +3,16 @@
 //! [`World`] is a CA (Pebble or HQ's own), an HQ as a real process, and a folder that goes away
 //! with it. Boxes are real processes ([`BoxProcess`]), boxes inside this process
 //! ([`BoxInside`]), or the machine alone with every byte in the test's hands ([`NativeBox`]).
-//! [`Client`] is the browser: it resolves names through HQ's DNS and trusts one root.
+//! [`Client`] is the browser: it resolves names through HQ's DNS and trusts one root. [`Browser`] is a
+//! real one, for pages with scripts. [`boards`] differ in where their randomness comes from.
 //!
 //! Everything listens on loopback, on ports that were free; what was started is ended with its
 //! handle, by its process id.
 
 pub mod attack;
+pub mod boards;
 mod boxes;
+mod browser;
 mod client;
 mod eventually;
 mod hq;
@@ -23,6 +26,7 @@ mod wire;
 mod world;
 
 pub use boxes::{BoxInside, BoxOptions, BoxProcess, shared_machine};
+pub use browser::Browser;
 pub use client::{Client, Kept, Leaf, Page, plain_get};
 pub use eventually::{Tried, eventually, wall_ms};
 pub use hq::{CaChoice, Hq, HqOptions, ModelChoice};

@@ -6,6 +6,7 @@
 mod admission;
 mod attacks;
 mod bad_input;
+mod boards;
 mod component;
 mod contest;
 mod crash;

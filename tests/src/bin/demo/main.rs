@@ -3,6 +3,8 @@
 //! Real programs, real DNS, real TLS: nothing here but the CA is special. It prints what it did and
 //! the `curl` lines that show it again.
 
+mod boards;
+
 use std::cell::Cell;
 use std::fs;
 use std::io::{self, Write};
@@ -27,6 +29,9 @@ struct Arguments {
     /// How many boxes; every third gets a name of words, the others one with their address in it
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=24))]
     devices: u32,
+    /// Four boards that differ in where their randomness comes from, one of them with nothing; one pass
+    #[arg(long, conflicts_with = "devices")]
+    boards: bool,
     /// Who issues the certificates: Pebble over ACME, or HQ's own CA
     #[arg(long, value_enum, default_value = "pebble")]
     ca: Ca,
@@ -39,6 +44,19 @@ struct Arguments {
 enum Ca {
     Pebble,
     Private,
+}
+
+impl Ca {
+    /// What it is, and the world that has it.
+    const fn world(self) -> (&'static str, WorldOptions) {
+        match self {
+            Self::Pebble => (
+                "Pebble, a test CA,",
+                WorldOptions::Pebble { life: 90 * 86_400 },
+            ),
+            Self::Private => ("HQ's own CA", WorldOptions::Private),
+        }
+    }
 }
 
 /// A box on HTTPS.
@@ -84,13 +102,10 @@ fn main() -> ExitCode {
 /// Sets `shown` once everything has been shown.
 async fn demo(arguments: &Arguments, shown: &Cell<bool>) -> anyhow::Result<()> {
     let start = Instant::now();
-    let (ca, options) = match arguments.ca {
-        Ca::Pebble => (
-            "Pebble, a test CA,",
-            WorldOptions::Pebble { life: 90 * 86_400 },
-        ),
-        Ca::Private => ("HQ's own CA", WorldOptions::Private),
-    };
+    if arguments.boards {
+        return boards::show(arguments.ca, arguments.keep).await;
+    }
+    let (ca, options) = arguments.ca.world();
     say(&format!("demo: starting HQ and {ca} in a temporary folder"))?;
     let mut world = slowly("HQ is starting", World::start(&options)).await?;
     if arguments.keep {
