@@ -1,6 +1,5 @@
 //! The exported `provisioner`: one instance is one device.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -49,7 +48,7 @@ impl wit::Guest for Component {
 
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Progress, wit::Error> {
         let now = convert::moment(now);
-        let input = parse_input(input).map_err(|error| wit::Error::Other(error.to_string()))?;
+        let input = parse_input(input).map_err(|error| wit::Error::Other(convert::text(&error)))?;
         let progress = with_started(|started| {
             started.now = Some(now);
             started.device.advance(&mut Imports, now, input)

@@ -236,6 +236,7 @@ pub(crate) fn new_order(names: &[&str], replaces: Option<&str>) -> NewOrder {
         profile: None,
         replaces: replaces.map(str::to_owned),
         price: OrderPrice::First,
+        proved: true,
     }
 }
 
