@@ -1,6 +1,6 @@
 //! Between WIT types and the machine's. What comes from the host is parsed here, once.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
@@ -11,18 +11,12 @@ use otscert_machine::peer::{
     OrderReport, OrderState, Price, Request, SuggestedWindow,
 };
 use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
-use otscert_machine::types::{DnsName, ExchangeId, Malformed};
+use otscert_machine::types::{DnsName, ExchangeId, Malformed, text_of};
 
 use crate::bindings::otscert::provision::{entropy, network, types};
 
-/// Text of whatever can be shown, by one function for all of it.
-#[inline(never)]
-pub(crate) fn text(shown: &dyn Display) -> String {
-    shown.to_string()
-}
-
 pub(crate) fn texts<T: Display>(shown: &[T]) -> Vec<String> {
-    shown.iter().map(|shown| text(shown)).collect()
+    shown.iter().map(|shown| text_of(shown)).collect()
 }
 
 pub(crate) fn moment(moment: types::Moment) -> Moment {
@@ -194,10 +188,10 @@ fn dns_record(record: &DnsRecord) -> types::DnsRecord {
             value: value.clone(),
             expires_ms: expires.millis(),
         }),
-        DnsRecord::Label(name) => types::DnsRecord::Label(text(name)),
+        DnsRecord::Label(name) => types::DnsRecord::Label(text_of(name)),
         DnsRecord::Addresses { name, addresses } => {
             types::DnsRecord::Addresses(types::AddressRecord {
-                name: text(name),
+                name: text_of(name),
                 addresses: texts(addresses),
             })
         }

@@ -12,7 +12,7 @@ use otscert_machine::device::progress::Progress;
 use otscert_machine::entropy::Assessment;
 use otscert_machine::factory::{ClaimCode, UnitSecret};
 use otscert_machine::time::{Moment, Monotonic, Timestamp};
-use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText};
+use otscert_machine::types::{Ed25519Public, Malformed, NameMode, ShortText, text_of};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::trust::Roots;
 
@@ -40,15 +40,14 @@ impl wit::Guest for Component {
             return Err(wit::Error::NotStarted);
         }
         let config = parse_config(config).map_err(|error| bad_config(&error))?;
-        let device =
-            Device::new(config).map_err(|error| wit::Error::BadConfig(convert::text(&error)))?;
+        let device = Device::new(config).map_err(|error| wit::Error::BadConfig(text_of(&error)))?;
         *STARTED.lock() = Some(Started { device, now: None });
         Ok(())
     }
 
     fn advance(now: types::Moment, input: wit::Input) -> Result<wit::Progress, wit::Error> {
         let now = convert::moment(now);
-        let input = parse_input(input).map_err(|error| wit::Error::Other(convert::text(&error)))?;
+        let input = parse_input(input).map_err(|error| wit::Error::Other(text_of(&error)))?;
         let progress = with_started(|started| {
             started.now = Some(now);
             started.device.advance(&mut Imports, now, input)
@@ -164,14 +163,14 @@ fn write_progress(progress: Progress) -> wit::Progress {
         reason: progress.reason,
         wake_at_ms: progress.wake_at.map(Monotonic::millis),
         credential_version: progress.credential_version,
-        device_id: progress.device.map(|device| convert::text(&device)),
+        device_id: progress.device.map(|device| text_of(&device)),
         names: convert::texts(&progress.names),
         mode: progress.mode.map(|mode| match mode {
             NameMode::Address => wit::NameMode::Address,
             NameMode::Word => wit::NameMode::Word,
         }),
         not_after_ms: progress.not_after.map(Timestamp::millis),
-        grade: convert::text(&progress.grade),
+        grade: text_of(&progress.grade),
         time_ms: progress.time.map(Timestamp::millis),
         busy: progress.busy,
     }
@@ -181,15 +180,13 @@ fn write_error(error: &DriveError) -> wit::Error {
     match error {
         DriveError::NotResumed => wit::Error::NotStarted,
         DriveError::NotReady => wit::Error::NotReady,
-        DriveError::NotOpened => wit::Error::Other(convert::text(error)),
-        DriveError::Host(_) | DriveError::Record { .. } => {
-            wit::Error::Storage(convert::text(error))
-        }
+        DriveError::NotOpened => wit::Error::Other(text_of(error)),
+        DriveError::Host(_) | DriveError::Record { .. } => wit::Error::Storage(text_of(error)),
     }
 }
 
 fn bad_config(error: &Malformed) -> wit::Error {
-    wit::Error::BadConfig(convert::text(error))
+    wit::Error::BadConfig(text_of(error))
 }
 
 const MAX_ASSESSMENTS: usize = 8;

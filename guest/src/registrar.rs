@@ -12,7 +12,7 @@ use otscert_machine::hq::seal::Sealed;
 use otscert_machine::hq::{self};
 use otscert_machine::peer::{Answer, Failure, FailureKind};
 use otscert_machine::time::Timestamp;
-use otscert_machine::types::{Digest, Malformed, NameMode, ShortText};
+use otscert_machine::types::{Digest, Malformed, NameMode, ShortText, text_of};
 use otscert_machine::wire::problem::Outcome;
 
 use crate::bindings::exports::otscert::provision::registrar as wit;
@@ -25,7 +25,7 @@ static CONFIG: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
 impl wit::Guest for Component {
     fn open(config: wit::Config) -> Result<(), wit::Error> {
         let config =
-            parse_config(config).map_err(|error| wit::Error::BadConfig(convert::text(&error)))?;
+            parse_config(config).map_err(|error| wit::Error::BadConfig(text_of(&error)))?;
         *CONFIG.lock() = Some(config);
         Ok(())
     }
@@ -107,7 +107,7 @@ fn parse_input(input: wit::Input) -> Result<Input, Malformed> {
             answer: convert::answer(answered.answer).unwrap_or_else(|error| {
                 Answer::Failed(Failure {
                     kind: FailureKind::NotUnderstood,
-                    detail: convert::text(&error),
+                    detail: text_of(&error),
                     retry_after: None,
                 })
             }),
@@ -176,7 +176,7 @@ fn write_reply(reply: Sealed) -> wit::Reply {
 
 fn write_summary(summary: Summary) -> wit::Summary {
     wit::Summary {
-        subject: convert::text(&summary.subject),
+        subject: text_of(&summary.subject),
         kind: summary.subject.kind().into(),
         state: summary.state.into(),
         reason: summary.reason,
@@ -190,14 +190,14 @@ fn write_summary(summary: Summary) -> wit::Summary {
 
 fn write_note(note: Note) -> wit::Note {
     wit::Note {
-        subject: convert::text(&note.subject),
+        subject: text_of(&note.subject),
         kind: note.kind.as_str().into(),
         text: note.text,
     }
 }
 
 fn write_error(error: &AdvanceError) -> wit::Error {
-    let text = convert::text(error);
+    let text = text_of(error);
     match error {
         AdvanceError::Record { source, .. } => wit::Error::Record(format!("{text}: {source}")),
         AdvanceError::Host(error) => match error.failure() {

@@ -1,6 +1,6 @@
 //! Records and messages as JSON, for tools. Secrets are redacted by their types.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::crypto::Crypto;
@@ -8,6 +8,7 @@ use crate::device::records::{CredentialRecord, DeviceRecord, Pending, Phase, Ret
 use crate::entropy::saved_seed::SavedSeed;
 use crate::hq::describe as hq;
 use crate::record::{self, RecordError, RecordKind};
+use crate::types::text_of;
 use crate::wire::json::{Json, Object};
 use crate::wire::jws::{Signer, Unverified};
 use crate::wire::message::Contact;
@@ -20,7 +21,7 @@ use crate::wire::message::Contact;
 /// What is wrong with the bytes, for people.
 pub fn record(crypto: &dyn Crypto, key: &str, bytes: &[u8]) -> Result<String, String> {
     let kind = record::kind_of(bytes).ok_or("no record of this version stands under the key")?;
-    let content = content(crypto, kind, bytes).map_err(|error| error.to_string())?;
+    let content = content(crypto, kind, bytes).map_err(|error| text_of(&error))?;
     let object = Object::default()
         .with_text("key", key)
         .with_text("kind", kind.as_str())
@@ -44,14 +45,13 @@ pub fn message(bytes: &[u8]) -> Result<String, String> {
             .with_number("bootCount", contact.boot_count);
         return Ok(text(&object));
     }
-    let unverified = Unverified::parse(bytes).map_err(|error| error.to_string())?;
+    let unverified = Unverified::parse(bytes).map_err(|error| text_of(&error))?;
     let header = unverified.header();
     let signer = match &header.signer {
-        Signer::Key(key) => key.to_string(),
+        Signer::Key(key) => text_of(key),
         Signer::Kid(kid) => kid.clone(),
     };
-    let payload =
-        Object::parse(unverified.payload_unchecked()).map_err(|error| error.to_string())?;
+    let payload = Object::parse(unverified.payload_unchecked()).map_err(|error| text_of(&error))?;
     let object = Object::default()
         .with_text("typ", header.typ.as_str())
         .with_text("aud", &header.aud)

@@ -35,7 +35,7 @@ impl Malformed {
     #[cold]
     #[inline(never)]
     fn cut(what: &'static str, expected: &'static str, got: &dyn fmt::Display) -> Self {
-        let shown = got.to_string();
+        let shown = text_of(got);
         let got = shown.chars().filter(|c| !c.is_control()).take(48).collect();
         Self(Box::new(Details {
             what,
@@ -43,6 +43,13 @@ impl Malformed {
             got,
         }))
     }
+}
+
+/// Text of whatever can be shown: by one function, where `to_string` is one for every type.
+#[inline(never)]
+#[must_use]
+pub fn text_of(shown: &dyn fmt::Display) -> String {
+    shown.to_string()
 }
 
 /// Text in quotes and without control characters, for people: whoever sent it must not write the

@@ -14,7 +14,7 @@ use crate::crypto::Crypto;
 use crate::entropy::Generator;
 use crate::peer::Endpoint;
 use crate::time::Timestamp;
-use crate::types::{DeviceId, Digest, Ed25519Public};
+use crate::types::{DeviceId, Digest, Ed25519Public, text_of};
 use crate::wire::MAX_MESSAGE;
 use crate::wire::json::{JsonError, Object};
 use crate::wire::jws::{JwsError, Signer, Typ, Unverified};
@@ -64,11 +64,11 @@ impl Envelope {
         let nobody = |kind, detail: String| refusal("", digest, kind, detail);
         if body.len() > MAX_MESSAGE {
             let error = JwsError::TooLarge { got: body.len() };
-            return Err(nobody(ProblemKind::TooLarge, error.to_string()));
+            return Err(nobody(ProblemKind::TooLarge, text_of(&error)));
         }
         if endpoint == Endpoint::Contact {
             let contact =
-                Contact::parse(body).map_err(|error| nobody((&error).into(), error.to_string()))?;
+                Contact::parse(body).map_err(|error| nobody((&error).into(), text_of(&error)))?;
             let sub = contact.nonce.to_string();
             for_this_hq(config, digest, &sub, &contact.aud)?;
             return Ok(Self {
@@ -77,7 +77,7 @@ impl Envelope {
             });
         }
         let unverified =
-            Unverified::parse(body).map_err(|error| nobody((&error).into(), error.to_string()))?;
+            Unverified::parse(body).map_err(|error| nobody((&error).into(), text_of(&error)))?;
         let header = unverified.header();
         let signer = match &header.signer {
             Signer::Key(key) => Ok(*key),
@@ -105,7 +105,7 @@ impl Envelope {
                 },
                 Err(error) => {
                     let kind = ProblemKind::UnknownDevice;
-                    return Err(refusal(&sub, digest, kind, error.to_string()));
+                    return Err(refusal(&sub, digest, kind, text_of(&error)));
                 }
             },
         };
@@ -151,10 +151,10 @@ impl Envelope {
                 let refuse = |kind, detail| refusal(&thumbprint.to_string(), digest, kind, detail);
                 let payload = unverified
                     .verify(config.crypto, &key)
-                    .map_err(|error| refuse((&error).into(), error.to_string()))?
+                    .map_err(|error| refuse((&error).into(), text_of(&error)))?
                     .payload;
                 let enrol = Enrol::parse(&payload)
-                    .map_err(|error| refuse((&error).into(), error.to_string()))?;
+                    .map_err(|error| refuse((&error).into(), text_of(&error)))?;
                 let given = token::contact_nonce_given(config, &enrol.hq_nonce, now);
                 let grant = enrol
                     .grant
@@ -199,10 +199,10 @@ impl Envelope {
                 };
                 let payload = unverified
                     .verify(config.crypto, &record.key)
-                    .map_err(|error| refuse((&error).into(), error.to_string()))?
+                    .map_err(|error| refuse((&error).into(), text_of(&error)))?
                     .payload;
                 let (token, body) = member_body(config.crypto, endpoint, &payload)
-                    .map_err(|error| refuse((&error).into(), error.to_string()))?;
+                    .map_err(|error| refuse((&error).into(), text_of(&error)))?;
                 let counter = token::continuity_counter(config, &device, &token);
                 Ok(Message::Member(MemberMessage {
                     device,
@@ -221,7 +221,7 @@ impl Csr {
     ///
     /// If it does not hold: for people.
     pub fn check(crypto: &dyn Crypto, der: &[u8]) -> Result<Self, String> {
-        let checked = csr::check(crypto, der).map_err(|error| error.to_string())?;
+        let checked = csr::check(crypto, der).map_err(|error| text_of(&error))?;
         Ok(Self {
             der: der.to_vec(),
             digest: Digest::of(crypto, der),
@@ -285,7 +285,7 @@ fn grant_of(config: &Config, grant: &Object, key: &Ed25519Public) -> Result<Gran
         grant,
         config.oldest_grant_epoch,
     )
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| text_of(&error))?;
     match grant.key == key.thumbprint(config.crypto) {
         true => Ok(grant),
         false => Err(String::from("the grant was made for another key")),

@@ -14,7 +14,7 @@
 //! | `own` | HQ's own certificate | at decisions about it |
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
@@ -32,6 +32,7 @@ use crate::record::{self, RecordError, RecordKind};
 use crate::time::Timestamp;
 use crate::types::{
     CertName, DeviceId, Digest, DnsName, Ed25519Public, NameMode, ShortText, Thumbprint, base32,
+    text_of,
 };
 use crate::wire::trust::Grant;
 
@@ -361,12 +362,12 @@ impl DeviceRecord {
 impl TlsRecord {
     pub(super) fn new(subject: &Subject, certified: bool) -> Self {
         Self {
-            subject: subject.to_string(),
+            subject: text_of(subject),
             certified,
         }
     }
 
     pub(super) fn is_of(&self, subject: &Subject) -> bool {
-        self.subject == subject.to_string()
+        self.subject == text_of(subject)
     }
 }

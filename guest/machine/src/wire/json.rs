@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::map::SmallMap;
-use crate::types::{Malformed, Quoted};
+use crate::types::{Malformed, Quoted, text_of};
 
 /// A JSON value as far as the protocol uses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,7 +273,7 @@ impl Object {
     /// Not generic: every kind of thing is written into a message by the same code.
     #[inline(never)]
     fn with_written(self, name: &str, text: &dyn fmt::Display) -> Self {
-        self.with(name, Json::Text(text.to_string()))
+        self.with(name, Json::Text(text_of(text)))
     }
 
     /// Adds text if there is any.
@@ -315,7 +315,7 @@ impl Object {
     ) -> Self {
         let list = texts
             .into_iter()
-            .map(|text| Json::Text(written(&text)))
+            .map(|text| Json::Text(text_of(&text)))
             .collect();
         self.with(name, Json::List(list))
     }
@@ -324,12 +324,6 @@ impl Object {
     fn put(&mut self, name: &str, value: Json) {
         self.0.insert(name.to_string(), value);
     }
-}
-
-/// Not generic: every kind of thing is written into a message by the same code.
-#[inline(never)]
-fn written(text: &dyn fmt::Display) -> String {
-    text.to_string()
 }
 
 fn wrong(member: &'static str, expected: &'static str) -> JsonError {

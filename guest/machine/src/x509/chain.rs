@@ -17,7 +17,7 @@ use super::names::{self, COMMON_NAME, NamesError, ORGANIZATION, SUBJECT_ALT_NAME
 use super::tlv::{self, Element, Elements, NotDer, Oid, PublicKey, context};
 use crate::map::sort_few;
 use crate::time::{ClockTrust, Moment, Span, Timestamp};
-use crate::types::CertName;
+use crate::types::{CertName, text_of};
 use crate::wire::base64url;
 
 /// A chain that reads as one: leaf first, each issuer's name the next subject's.
@@ -464,7 +464,7 @@ fn issuer_text(issuer: &[u8]) -> Result<String, NotDer> {
 }
 
 fn list(names: &[CertName]) -> String {
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = names.iter().map(|name| text_of(name)).collect();
     names.join(", ")
 }
 
