@@ -1,9 +1,9 @@
 //! Reads JSON (RFC 8259): one object, and nothing that is not its grammar.
 //!
 //! serde_json would do it, and does in the tests, where both must say the same of every text, in
-//! the same words. It cost the component a quarter more than all of this, half of it for fractions,
-//! which the protocol does not have: here a number is read as an unsigned integer, or its form and
-//! its range are looked at and it is forgotten (`docs/adr/0003`).
+//! the same words. In the component it took 9.5 KB more, much of it for fractions, which the
+//! protocol does not have: here a number is an unsigned integer, or its form and its range are
+//! looked at and it is forgotten (`docs/adr/0003`).
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
