@@ -4,11 +4,12 @@
 use libfuzzer_sys::fuzz_target;
 use otscert_crypto::insecure::Insecure;
 use otscert_fuzz::{Choices, Memory};
-use otscert_machine::crypto::{Crypto, Secret};
+use otscert_machine::crypto::{Crypto, Secret, SecretBytes};
 use otscert_machine::device::config::{Config, Credential};
 use otscert_machine::device::event::{Effect, Event, Records, Reply, ReplyBody};
 use otscert_machine::device::{State, step};
 use otscert_machine::entropy::Entropy;
+use otscert_machine::factory::{ClaimCode, UnitSecret};
 use otscert_machine::host::Host;
 use otscert_machine::peer::{Failure, FailureKind};
 use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
@@ -18,7 +19,7 @@ use otscert_machine::types::{
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::message::{
     AddressAnswer, Binding, Command, ContactAnswer, EnrolAnswer, Issued, OrderAnswer, OrderStatus,
-    PollAnswer, Problem, RetireAnswer, Window,
+    PollAnswer, Problem, RetireAnswer, SealedSeed, Window,
 };
 use otscert_machine::wire::problem;
 use otscert_machine::wire::trust::Roots;
@@ -95,7 +96,11 @@ fn event(
         _ => pending,
     }
     .unwrap_or(ExchangeId::new(1));
-    match choices.below(16) {
+    match choices.below(17) {
+        16 => match ClaimCode::draw(&[choices.byte(); 16]) {
+            Some(code) => Event::CodeTyped(code),
+            None => Event::TimerExpired,
+        },
         0 => Event::Resumed(Box::new(records.clone())),
         1 => {
             let source = memory.sources().remove(0);
@@ -156,6 +161,10 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
             time,
             hq_nonce: "n".into(),
             seed: Secret::new([choices.byte(); 32]),
+            sealed_seed: (choices.below(2) == 0).then(|| SealedSeed {
+                nonce: [choices.byte(); 32],
+                sealed: vec![choices.byte(); 48],
+            }),
         }),
         1 => ReplyBody::Enrol(EnrolAnswer {
             sub: "s".into(),
@@ -223,7 +232,14 @@ fn config() -> Config {
         firmware: ShortText::parse("firmware", "f").expect("short"),
         build_time: Timestamp::from_millis(1_795_000_000_000),
         personal: b"unit".to_vec(),
-        credential: Credential::default(),
+        credential: Credential {
+            claim_code: None,
+            serial: ShortText::parse("serial", "1").ok(),
+            secret: Some(UnitSecret {
+                epoch: 1,
+                secret: SecretBytes::new(vec![7; 32]),
+            }),
+        },
         hq_trusted: false,
         assessments: Vec::new(),
         durable_storage: true,
