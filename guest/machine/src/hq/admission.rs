@@ -518,6 +518,6 @@ const CLOSED: &str = "closed";
 const EXPECTED: &str = "closed, open, or claim-code, factory-secret, voucher, approval joined by +";
 const CLOSED_RETRY: Span = Span::from_hours(1);
 const LIMITED_RETRY: Span = Span::from_minutes(10);
-/// How often a unit may enrol with its factory secret within [`UNIT_SPAN`].
+/// How often a unit may enrol with its factory secret within a week.
 pub const MOST_OF_UNIT: usize = 4;
 const UNIT_SPAN: Span = Span::from_days(7);
