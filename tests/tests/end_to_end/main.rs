@@ -14,6 +14,7 @@ mod damage;
 mod demo;
 mod dig;
 mod disk;
+mod drill;
 mod entropy;
 mod flood;
 mod journey;
