@@ -286,17 +286,19 @@ pub(super) fn admit<'a>(
         trusted: load.trusted,
     };
     let admission = &model.admission;
-    // Whoever has a grant was let in before: HQ forgot, not the device.
     let met = match (admission.met_by(evidence.held), admitted.grant) {
-        (Some(met), false) => met,
-        (_, true) => {
-            let pending = false;
+        // Whoever has a grant was let in before: HQ forgot, not the device. But a grant is given
+        // before the person has looked, and so does not stand for the look.
+        (met, true) => {
+            let without = met.is_some_and(|met| !met.has(Proof::Approval));
+            let pending = !without && admission.asks_for(Proof::Approval);
             return Ok(Welcome {
                 model,
                 admitted,
                 pending,
             });
         }
+        (Some(met), false) => met,
         (None, false) if admission.0.is_empty() => {
             let detail = alloc::format!("the operator admits no new {name} for now");
             return Err((ProblemKind::AdmissionClosed, detail, Some(CLOSED_RETRY)));

@@ -325,13 +325,28 @@ fn approval_gives_a_name_at_once_and_no_certificate_before_a_person_has_looked()
 
     world.command(&client.subject(), Command::Accept);
     world.pass(Span::from_minutes(1));
-    assert_eq!(new_orders(&world).len(), 1);
+    assert_eq!(new_orders(&world), [true], "a person's word is a proof");
     let answer = client.poll(&mut world);
     assert!(matches!(answer.status, OrderStatus::Issued(_)));
     let device = world.device(client.id.as_ref().unwrap());
     assert!(device.admitted.proofs.has(Proof::Approval));
     world.command(&client.subject(), Command::Accept);
     assert_eq!(world.count(NoteKind::Accepted), 1, "once");
+}
+
+#[test]
+fn a_grant_from_before_a_loss_does_not_stand_for_the_look_of_a_person() {
+    let mut world = World::new();
+    let mut client = Client::of_model(1, "looked-at-box");
+    client.enrol(&mut world);
+    // HQ is restored to before the box; what it was given meanwhile it shows.
+    let mut world = World::new();
+    world.now = world.now + Span::from_hours(1);
+    client.enrol(&mut world);
+    client.order(&mut world);
+    world.work();
+    assert_eq!(world.summaries[&client.subject()].state, "AwaitingApproval");
+    assert!(new_orders(&world).is_empty());
 }
 
 #[test]

@@ -186,7 +186,9 @@ impl Line {
     pub(super) fn release(&mut self, desk: &mut Desk<'_>) {
         self.held = false;
         let state = core::mem::replace(&mut self.issuance, Issuance::Idle);
-        self.issuance = if let Issuance::Waiting(waiting) = state {
+        self.issuance = if let Issuance::Waiting(mut waiting) = state {
+            // The person's word counts as a proof.
+            waiting.attempt.proved = true;
             self.begin(desk, waiting.attempt)
         } else {
             state
