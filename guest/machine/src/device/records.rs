@@ -43,6 +43,7 @@ pub struct DeviceRecord {
     /// The highest epoch of a delegation seen.
     pub epoch: u64,
     /// The code on the label, if somebody typed it; forgotten at a factory reset.
+    #[serde(with = "crate::factory::claim_code::stored")]
     pub claim_code: Option<ClaimCode>,
     /// How far it has come.
     pub phase: Phase,

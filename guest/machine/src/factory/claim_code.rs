@@ -152,16 +152,24 @@ impl fmt::Debug for ClaimCode {
     }
 }
 
-impl Serialize for ClaimCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
+/// How a record holds a code that may not be there: as text, empty for none. Nothing is refused here,
+/// since the reader of records knows no such way out (`record/reader.rs`): what is no code is none.
+pub(crate) mod stored {
+    use super::{ClaimCode, Deserialize, Deserializer, Serialize, Serializer, String};
 
-impl<'de> Deserialize<'de> for ClaimCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        code: &Option<ClaimCode>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = code.as_ref().map(ClaimCode::expose).unwrap_or_default();
+        text.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<ClaimCode>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        Ok(ClaimCode::parse(&text).ok())
     }
 }
 
