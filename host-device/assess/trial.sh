@@ -15,10 +15,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 for unit in u1 u2 u3; do
-  "$program" assess collect --out "$units" --unit $unit --samples "${SAMPLES:-200000}" | sed -n 1p
+  "$program" assess collect --out "$units" --unit-name $unit --samples "${SAMPLES:-200000}" | sed -n 1p
   row=0
   while [ $row -lt "${ROWS:-100}" ]; do
-    "$program" assess restart --out "$units" --unit $unit --process-restarts > "$units/said"
+    "$program" assess restart --out "$units" --unit-name $unit --process-restarts > "$units/said"
     row=$((row + 1))
   done
   cat "$units/said"

@@ -143,14 +143,14 @@ fn collect(args: &CollectArgs, out: &mut dyn Write) -> Result<Verdict, AssessErr
     if !(LEAST_SAMPLES..=MAX_SAMPLES).contains(&args.samples) {
         return Err(AssessError::Samples { got: args.samples });
     }
-    let folder = Folder::of(&args.out, &args.unit)?;
+    let folder = Folder::of(&args.out, &args.unit_name)?;
     let mut collector = JitterCollector::new();
     // Before the samples are taken: taking them is load.
     let evidence = evidence::look(Path::new(SYSTEM), collector.buffer_bytes());
     let deltas = collector.deltas(args.samples as usize);
     let file = UnitFile {
         format: UnitFile::FORMAT,
-        unit: args.unit.clone(),
+        unit: args.unit_name.clone(),
         step_ns: collector.step_ns(),
         samples: args.samples,
         evidence,
@@ -173,9 +173,9 @@ fn collect(args: &CollectArgs, out: &mut dyn Write) -> Result<Verdict, AssessErr
     }
     writeln!(
         out,
-        "Next: `otscert-device assess restart --out {} --unit {}` once after each of {LEAST_ROWS} power cycles.",
+        "Next: `otscert-device assess restart --out {} --unit-name {}` once after each of {LEAST_ROWS} power cycles.",
         args.out.display(),
-        args.unit
+        args.unit_name
     )?;
     Ok(Verdict::Well)
 }
@@ -184,14 +184,14 @@ fn restart(args: &RestartArgs, out: &mut dyn Write) -> Result<Verdict, AssessErr
     // First of all, as a box does: what it samples at its start is what counts.
     let mut collector = JitterCollector::new();
     let deltas = collector.deltas(ROW);
-    let folder = Folder::of(&args.out, &args.unit)?;
+    let folder = Folder::of(&args.out, &args.unit_name)?;
     let rows = folder.rows()?;
     let there = rows.len();
     if there >= LEAST_ROWS {
         writeln!(
             out,
             "Unit {} has its {LEAST_ROWS} rows; nothing more was taken.",
-            args.unit
+            args.unit_name
         )?;
         return Ok(Verdict::Well);
     }
@@ -210,13 +210,13 @@ fn restart(args: &RestartArgs, out: &mut dyn Write) -> Result<Verdict, AssessErr
         0 => writeln!(
             out,
             "Unit {} has its {LEAST_ROWS} rows. Next: copy {} to where you judge.",
-            args.unit,
+            args.unit_name,
             folder.path().display()
         )?,
         left => writeln!(
             out,
             "Unit {} has {there} of {LEAST_ROWS} rows; {left} more power cycles.",
-            args.unit
+            args.unit_name
         )?,
     }
     Ok(Verdict::Well)

@@ -102,7 +102,7 @@ pub struct CollectArgs {
     pub out: PathBuf,
     /// This unit's name, another one on each board
     #[arg(long, value_name = "NAME")]
-    pub unit: String,
+    pub unit_name: String,
     /// How many samples
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
     pub samples: u64,
@@ -116,7 +116,7 @@ pub struct RestartArgs {
     pub out: PathBuf,
     /// This unit's name, as for `collect`
     #[arg(long, value_name = "NAME")]
-    pub unit: String,
+    pub unit_name: String,
     /// Takes a row also where one was taken since this system started: for a trial, `judge` refuses such rows
     #[arg(long)]
     pub process_restarts: bool,
@@ -166,9 +166,9 @@ Examples:
 const PROCEDURE: &str = "\
 The whole procedure (docs/ASSESSMENT.md has the reasons):
   1. On each of at least 3 boards as they are sold, idle, some minutes after its start:
-       otscert-device assess collect --out /data/assess --unit u1
+       otscert-device assess collect --out /data/assess --unit-name u1
   2. On each of them, from its init script, with the power cut after each start, 1000 times:
-       otscert-device assess restart --out /data/assess --unit u1
+       otscert-device assess restart --out /data/assess --unit-name u1
   3. Copy the units' folders to one place and judge:
        otscert-device assess judge assess --id r2-tsc-1 --models acme-r2 \\
          --cause \"CPU and DRAM run on two oscillators\" --out r2.json

@@ -18,7 +18,15 @@ use tempfile::TempDir;
 fn samples_are_taken_row_after_row_and_a_row_without_a_power_cycle_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().to_str().unwrap();
-    let output = assess(&["collect", "--out", out, "--unit", "u1", "--samples", "5000"]);
+    let output = assess(&[
+        "collect",
+        "--out",
+        out,
+        "--unit-name",
+        "u1",
+        "--samples",
+        "5000",
+    ]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(
         text(&output).contains("5000 runtime samples of unit u1"),
@@ -35,13 +43,13 @@ fn samples_are_taken_row_after_row_and_a_row_without_a_power_cycle_is_refused() 
         20_000
     );
 
-    let first = assess(&["restart", "--out", out, "--unit", "u1"]);
+    let first = assess(&["restart", "--out", out, "--unit-name", "u1"]);
     assert!(
         text(&first).contains("1 of 1000 rows; 999 more power cycles"),
         "{}",
         text(&first)
     );
-    let again = assess(&["restart", "--out", out, "--unit", "u1"]);
+    let again = assess(&["restart", "--out", out, "--unit-name", "u1"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(
         text(&again).contains("Cut the power and start again"),
@@ -52,7 +60,7 @@ fn samples_are_taken_row_after_row_and_a_row_without_a_power_cycle_is_refused() 
         "restart",
         "--out",
         out,
-        "--unit",
+        "--unit-name",
         "u1",
         "--process-restarts",
     ]);
@@ -74,7 +82,7 @@ fn a_board_that_has_its_rows_is_left_alone() {
         "restart",
         "--out",
         place.path().to_str().unwrap(),
-        "--unit",
+        "--unit-name",
         "u1",
     ]);
     assert!(output.status.success(), "{}", text(&output));
@@ -91,9 +99,17 @@ fn a_clock_is_refused_in_words_and_nothing_is_written() {
     let out = place.path().to_str().unwrap();
     for unit in ["u1", "u2"] {
         assert!(
-            assess(&["collect", "--out", out, "--unit", unit, "--samples", "2000"])
-                .status
-                .success()
+            assess(&[
+                "collect",
+                "--out",
+                out,
+                "--unit-name",
+                unit,
+                "--samples",
+                "2000"
+            ])
+            .status
+            .success()
         );
     }
     let file = place.path().join("board.json");
@@ -194,11 +210,19 @@ fn what_cannot_be_judged_is_named() {
     assert!(text(&output).contains("holds no unit"), "{}", text(&output));
     for (arguments, says) in [
         (
-            &["collect", "--out", "x", "--unit", "../u"][..],
+            &["collect", "--out", "x", "--unit-name", "../u"][..],
             "is no name for a unit",
         ),
         (
-            &["collect", "--out", "x", "--unit", "u", "--samples", "5"],
+            &[
+                "collect",
+                "--out",
+                "x",
+                "--unit-name",
+                "u",
+                "--samples",
+                "5",
+            ],
             "5 samples: take 1000 to",
         ),
     ] {
