@@ -155,7 +155,8 @@ fn unescaped(template: &str) -> Option<String> {
 
 /// Where the address stands in a template.
 const PLACE: &str = "{mac}";
-const MOST_ADDRESSES: u64 = 1 << 24;
+/// So many fit into a hundred megabytes, and into half an hour of one core.
+const MOST_ADDRESSES: u64 = 1 << 20;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 #[cfg(test)]

@@ -245,10 +245,13 @@ async fn carry_out(hq: &Hq, order: Order, subject: Subject) -> Result<Vec<Note>,
         Order::Retire => ("retire", OperatorOrder::Retire),
         Order::Renew => ("renew", OperatorOrder::Renew),
         Order::Accept => ("accept", OperatorOrder::Accept),
-        Order::ImportClaims { codes, .. } if codes.len() > MAX_IMPORT => {
-            let got = codes.len();
+        Order::ImportClaims { codes: things, .. }
+        | Order::ImportStarvedKeys { keys: things, .. }
+            if things.len() > MAX_IMPORT =>
+        {
+            let got = things.len();
             return Err(format!(
-                "{got} claim codes in one order, and {MAX_IMPORT} is the most: do both programs have one version?"
+                "{got} things to import in one order, and {MAX_IMPORT} is the most: do both programs have one version?"
             ));
         }
         Order::ImportClaims { codes, model } => {
@@ -257,11 +260,7 @@ async fn carry_out(hq: &Hq, order: Order, subject: Subject) -> Result<Vec<Note>,
             ("import-claims", order)
         }
         Order::ImportStarvedKeys { release, keys } => {
-            let keys = keys
-                .into_iter()
-                .take(MAX_IMPORT)
-                .map(|Digest(bytes)| bytes)
-                .collect();
+            let keys = keys.into_iter().map(|Digest(bytes)| bytes).collect();
             let order = OperatorOrder::ImportStarvedKeys { release, keys };
             ("import-starved-keys", order)
         }
