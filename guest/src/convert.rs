@@ -66,6 +66,10 @@ pub(crate) const fn endpoint(endpoint: types::Endpoint) -> Endpoint {
 
 pub(crate) fn request(request: &Request) -> network::Request {
     match request {
+        Request::Seeder(body) => network::Request::Seeder(types::HqRequest {
+            endpoint: types::Endpoint::Contact,
+            body: body.clone(),
+        }),
         Request::Hq { endpoint, body } => network::Request::Hq(types::HqRequest {
             endpoint: match endpoint {
                 Endpoint::Contact => types::Endpoint::Contact,

@@ -77,14 +77,8 @@ impl wit::Guest for Component {
 }
 
 fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
-    let roots = config.roots.into_iter().map(|root| {
-        let wrong = |root: Vec<u8>| Malformed::new("root", "32 bytes", root.len());
-        root.try_into().map(Ed25519Public::new).map_err(wrong)
-    });
-    let roots = Roots {
-        hq_id: config.hq_id,
-        keys: roots.collect::<Result<_, _>>()?,
-    };
+    let roots = parse_roots(config.hq_id, config.roots)?;
+    let seeder = config.seeder;
     let assessments = config
         .assessments
         .iter()
@@ -99,6 +93,9 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
     Ok(Config {
         crypto: &CRYPTO,
         roots,
+        seeder: seeder
+            .map(|seeder| parse_roots(seeder.hq_id, seeder.roots))
+            .transpose()?,
         model: ShortText::parse("model", &config.model)?,
         firmware: ShortText::parse("firmware", &config.firmware)?,
         build_time: Timestamp::from_millis(config.build_time_ms),
@@ -107,6 +104,17 @@ fn parse_config(config: wit::Config) -> Result<Config, Malformed> {
         hq_trusted: config.hq_trusted,
         assessments,
         durable_storage: config.durable_storage,
+    })
+}
+
+fn parse_roots(hq_id: String, roots: Vec<Vec<u8>>) -> Result<Roots, Malformed> {
+    let roots = roots.into_iter().map(|root| {
+        let wrong = |root: Vec<u8>| Malformed::new("root", "32 bytes", root.len());
+        root.try_into().map(Ed25519Public::new).map_err(wrong)
+    });
+    Ok(Roots {
+        hq_id,
+        keys: roots.collect::<Result<_, _>>()?,
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Firmware that embeds this library implements [`Board`]; [`LinuxBoard`] does it for a Linux box with a folder.
 
+mod button;
 mod hwrng;
 pub mod jitter;
 mod linux;

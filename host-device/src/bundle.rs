@@ -23,6 +23,9 @@
 //! # Files in this folder, each a word of HQ that the clock of a kind of board is worth something
 //! # (docs/PROTOCOL.md, `otscert-assessment+jws`); at most 8. Without them clocks count nothing.
 //! assessments = ["board-r2.json"]
+//! # A folder in this folder: the image bundle of a second operator, an HQ of somebody else's. Its HQ is asked for a
+//! # seed where this one's is not enough, and for nothing else; only its id, `https` origins and keys count.
+//! seeder = "second-operator"
 //! ```
 //!
 //! An unknown or missing field is an error: an image is built once and lives for years.
@@ -57,6 +60,8 @@ pub struct Bundle {
     pub zone: String,
     /// What the image says of the clocks of its board, as HQ signed it. The component checks it.
     pub assessments: Vec<Vec<u8>>,
+    /// The bundle of a second operator, who is asked for a seed.
+    pub seeder: Option<Box<Bundle>>,
 }
 
 /// Scheme, host and port of a device endpoint.
@@ -108,6 +113,10 @@ impl Bundle {
     ///
     /// [`BundleError`] names the file, the field and what is expected of it.
     pub fn read(folder: &Path) -> Result<Self, BundleError> {
+        Self::read_one(folder, Seeder::MayBeNamed)
+    }
+
+    fn read_one(folder: &Path, seeder: Seeder) -> Result<Self, BundleError> {
         let path = folder.join(FILE);
         let mut text = String::new();
         File::open(&path)
@@ -121,12 +130,13 @@ impl Bundle {
             error,
         })?;
         let names = raw.assessments.clone();
-        let checked = raw.check().map_err(|(field, problem)| BundleError::Field {
-            path,
+        let second = raw.seeder.clone();
+        let wrong = |(field, problem)| BundleError::Field {
+            path: path.clone(),
             field,
             problem,
-        })?;
-        let (mut bundle, tls_root) = checked;
+        };
+        let (mut bundle, tls_root) = raw.check().map_err(wrong)?;
         bundle.tls_roots = read_certificates(&folder.join(tls_root))?;
         for name in names {
             let path = folder.join(name);
@@ -136,7 +146,30 @@ impl Bundle {
                 .map_err(|source| BundleError::Read { path, source })?;
             bundle.assessments.push(bytes);
         }
+        match (second, seeder) {
+            (None, _) => {}
+            (Some(_), Seeder::IsThis) => {
+                let problem = "is one too many: this is a second operator's bundle already";
+                return Err(wrong(("seeder", problem.to_owned())));
+            }
+            (Some(second), Seeder::MayBeNamed) => {
+                let second = Self::read_one(&folder.join(second), Seeder::IsThis)?;
+                bundle.seeder = Some(bundle.check_seeder(second).map_err(wrong)?);
+            }
+        }
         Ok(bundle)
+    }
+
+    /// A second operator that is the first is a mistake of who built the image. It is asked over TLS alone: its seed is
+    /// worth something against HQ only where it is not read on the way.
+    fn check_seeder(&self, mut seeder: Self) -> Result<Box<Self>, (&'static str, String)> {
+        let mut roots = seeder.protocol_roots.iter();
+        if seeder.hq_id == self.hq_id || roots.any(|root| self.protocol_roots.contains(root)) {
+            let problem = "has the id or a root of this HQ: a second operator is somebody else";
+            return Err(("seeder", problem.to_owned()));
+        }
+        seeder.origins.retain(Origin::is_tls);
+        Ok(Box::new(seeder))
     }
 }
 
@@ -188,6 +221,13 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Whether a bundle may name a second operator's.
+#[derive(Clone, Copy)]
+enum Seeder {
+    MayBeNamed,
+    IsThis,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawBundle {
@@ -199,6 +239,7 @@ struct RawBundle {
     zone: String,
     #[serde(default)]
     assessments: Vec<PathBuf>,
+    seeder: Option<PathBuf>,
 }
 
 impl RawBundle {
@@ -268,6 +309,9 @@ impl RawBundle {
         if !self.assessments.iter().all(|name| in_folder(name)) {
             return outside("assessments");
         }
+        if !self.seeder.iter().all(|name| in_folder(name)) {
+            return outside("seeder");
+        }
         if self.assessments.len() > MAX_ASSESSMENTS {
             let got = self.assessments.len();
             let problem = format!("names {got} files; {MAX_ASSESSMENTS} are the most");
@@ -283,6 +327,7 @@ impl RawBundle {
             model: self.model,
             zone: self.zone,
             assessments: Vec::new(),
+            seeder: None,
         };
         Ok((bundle, self.tls_root))
     }
@@ -341,154 +386,4 @@ const MAX_TEXT: usize = 64;
 const MAX_ZONE: usize = 150;
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn a_bundle_as_init_writes_it_is_read() {
-        let folder = folder(GOOD);
-        let bundle = Bundle::read(folder.path()).unwrap();
-        assert_eq!(bundle.hq_id, "hq.example.com");
-        assert_eq!(
-            bundle
-                .origins
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-            ["https://hq.example.com:8443", "http://192.0.2.1",]
-        );
-        assert!(bundle.origins[0].is_tls() && !bundle.origins[1].is_tls());
-        assert_eq!(bundle.protocol_roots, [[1; 32], [2; 32]]);
-        assert_eq!(bundle.tls_roots.len(), 1);
-    }
-
-    #[test]
-    fn assessments_are_files_of_the_folder_and_a_missing_one_is_named() {
-        let naming = |files: &str| {
-            let made = folder(&format!("{GOOD}assessments = [{files}]\n"));
-            fs::write(made.path().join("board.json"), b"{}").unwrap();
-            Bundle::read(made.path()).map(|bundle| bundle.assessments)
-        };
-        assert_eq!(naming("\"board.json\"").unwrap(), [b"{}"]);
-        for (files, expected) in [
-            ("\"other.json\"", "other.json"),
-            (
-                "\"../board.json\"",
-                "must name files in the bundle's folder",
-            ),
-            (
-                &"\"board.json\", ".repeat(9),
-                "names 9 files; 8 are the most",
-            ),
-        ] {
-            let error = naming(files).unwrap_err().to_string();
-            assert!(error.contains(expected), "{files}: {error}");
-        }
-    }
-
-    #[test]
-    fn every_wrong_field_is_named_with_what_is_expected() {
-        let root = Base64UrlUnpadded::encode_string(&[1; 32]);
-        for (from, to, expected) in [
-            (
-                "hq_id = \"hq.example.com\"",
-                "hq_id = \"\"",
-                "`hq_id` must be 1 to 128",
-            ),
-            (
-                "https://hq.example.com:8443",
-                "ftp://hq.example.com",
-                "`origins` has \"ftp://hq.example.com\", which has no scheme https",
-            ),
-            (
-                "https://hq.example.com:8443",
-                "https://hq.example.com/x",
-                "which has a path",
-            ),
-            (
-                "https://hq.example.com:8443",
-                "https://root@hq.example.com",
-                "or a user in it",
-            ),
-            (
-                "https://hq.example.com:8443",
-                "http://hq.example.com",
-                "`origins` has no https URL",
-            ),
-            (
-                &format!("\"{root}\", "),
-                "",
-                "`protocol_roots` has 1 keys; exactly 2",
-            ),
-            (&root, "AQ", "which is no Ed25519 public key of 32 bytes"),
-            (
-                &root,
-                &Base64UrlUnpadded::encode_string(&[2; 32]),
-                "`protocol_roots` has the same key twice",
-            ),
-            (
-                "tls-root.pem",
-                "../tls-root.pem",
-                "`tls_root` must name files in the bundle's folder",
-            ),
-            ("tls-root.pem", "other.pem", "TLS root cannot be used"),
-            (
-                "model = \"acme\"",
-                "model = \"\"",
-                "`model` must be 1 to 64",
-            ),
-            (
-                "boxes.example.net",
-                "Boxes.example.net",
-                "`zone` must be a DNS name in lower case",
-            ),
-            ("boxes.example.net", "net", "`zone` must be"),
-            (
-                "zone =",
-                "zoen =",
-                "line 6: unknown key `zoen`; did you mean `zone`?",
-            ),
-            ("model = \"acme\"\n", "", "missing field `model`"),
-        ] {
-            let text = GOOD.replacen(from, to, 1);
-            assert_ne!(text, GOOD, "{from} is not in the sample");
-            let error = Bundle::read(folder(&text).path()).unwrap_err();
-            assert!(
-                error.to_string().contains(expected),
-                "{from} → {to}: {error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_missing_folder_says_who_writes_it() {
-        let error = Bundle::read(Path::new("/nowhere")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("`otscert-hq init` writes that folder"),
-            "{error}"
-        );
-    }
-
-    fn folder(text: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("bundle.toml"), text).unwrap();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let root = rcgen::CertificateParams::new([])
-            .unwrap()
-            .self_signed(&key)
-            .unwrap();
-        fs::write(folder.path().join("tls-root.pem"), root.pem()).unwrap();
-        folder
-    }
-
-    const GOOD: &str = "hq_id = \"hq.example.com\"\n\
-        origins = [\"https://hq.example.com:8443\", \"http://192.0.2.1\"]\n\
-        protocol_roots = [\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\", \"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI\"]\n\
-        tls_root = \"tls-root.pem\"\n\
-        model = \"acme\"\n\
-        zone = \"boxes.example.net\"\n";
-}
+mod tests;

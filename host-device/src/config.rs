@@ -185,6 +185,7 @@ fn check(raw: RawConfig) -> Result<Config, ConfigError> {
                 hardware_generator: device(raw.hardware_generator, defaults.hardware_generator)
                     .map_err(field("hardware_generator"))?,
                 tpm: device(raw.tpm, defaults.tpm).map_err(field("tpm"))?,
+                button: device(raw.button, defaults.button).map_err(field("button"))?,
                 jitter: raw.jitter.unwrap_or(defaults.jitter),
                 platform: platform(raw.platform).map_err(field("platform"))?,
             }

@@ -36,7 +36,11 @@ pub(crate) fn moment(moment: Moment) -> types::Moment {
 pub(crate) fn start_config(config: &StartConfig) -> wit::Config {
     wit::Config {
         hq_id: config.hq_id.clone(),
-        roots: config.roots.iter().map(|root| root.to_vec()).collect(),
+        roots: roots(&config.roots),
+        seeder: config.seeder.as_ref().map(|(hq_id, keys)| wit::Seeder {
+            hq_id: hq_id.clone(),
+            roots: roots(keys),
+        }),
         model: config.model.clone(),
         firmware: config.firmware.clone(),
         build_time_ms: config.build_time_ms,
@@ -46,6 +50,10 @@ pub(crate) fn start_config(config: &StartConfig) -> wit::Config {
         assessments: config.assessments.clone(),
         durable_storage: config.durable_storage,
     }
+}
+
+fn roots(keys: &[[u8; 32]]) -> Vec<Vec<u8>> {
+    keys.iter().map(|key| key.to_vec()).collect()
 }
 
 fn unit_credential(credential: &UnitCredential) -> wit::UnitCredential {

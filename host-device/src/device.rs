@@ -392,7 +392,11 @@ fn driver(
     farewell: Option<Farewell>,
 ) -> Result<Driver, SpawnError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let hq = HqClient::new(&config.bundle, Arc::clone(&provider), config.patience)?;
+    let client = |bundle: &Bundle| {
+        HqClient::new(bundle, Arc::clone(&provider), config.patience).map(Arc::new)
+    };
+    let hq = client(&config.bundle)?;
+    let seeder = config.bundle.seeder.as_deref().map(client).transpose()?;
     let server = AdminServer::start(
         config.http,
         config.https,
@@ -409,6 +413,14 @@ fn driver(
     let start = StartConfig {
         hq_id: config.bundle.hq_id.clone(),
         roots: config.bundle.protocol_roots.clone(),
+        seeder: config.bundle.seeder.as_deref().map(|seeder| {
+            let Bundle {
+                hq_id,
+                protocol_roots,
+                ..
+            } = seeder;
+            (hq_id.clone(), protocol_roots.clone())
+        }),
         model: model(config).to_owned(),
         firmware: config.firmware.clone(),
         build_time_ms: config.build_time_ms,
@@ -422,7 +434,8 @@ fn driver(
         machine,
         board,
         start: Arc::new(start),
-        hq: Arc::new(hq),
+        hq,
+        seeder,
         server: Arc::new(server),
         status,
         recreate_after_every_event: config.recreate_after_every_event,

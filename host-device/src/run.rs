@@ -26,7 +26,7 @@ use crate::hq::HqClient;
 use crate::machine::{CallError, Instance, Machine};
 use crate::status::Status;
 use crate::types::{
-    Answer, ClaimCode, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input,
+    Answer, ClaimCode, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input, Peer,
     SealedSeed, Submission,
 };
 
@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     pub(crate) board: Arc<dyn Board>,
     pub(crate) start: Arc<crate::types::StartConfig>,
     pub(crate) hq: Arc<HqClient>,
+    /// The second operator, if the image names one.
+    pub(crate) seeder: Option<Arc<HqClient>>,
     pub(crate) server: Arc<AdminServer>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) recreate_after_every_event: bool,
@@ -281,7 +283,11 @@ impl Driver {
 
     /// Starts an exchange beside the loop.
     pub(crate) fn send(&mut self, submission: Submission) {
-        let hq = Arc::clone(&self.hq);
+        let hq = match submission.peer {
+            Peer::Hq => Arc::clone(&self.hq),
+            // The machine asks a second operator only where its config names one, which is this bundle's.
+            Peer::Seeder => Arc::clone(self.seeder.as_ref().unwrap_or(&self.hq)),
+        };
         let (exchange, endpoint) = (submission.exchange, submission.endpoint);
         tracing::debug!(exchange = exchange.0, %endpoint, bytes = submission.body.len(), "sending");
         self.exchanges.spawn(async move {

@@ -71,11 +71,22 @@ impl fmt::Display for Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u64);
 
-/// A message to HQ that the machine wants sent.
+/// Whom a box talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The maker's HQ.
+    Hq,
+    /// A second operator, who is asked for a seed.
+    Seeder,
+}
+
+/// A message that the machine wants sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// Names the answer.
     pub exchange: ExchangeId,
+    /// Whom it is for.
+    pub peer: Peer,
     /// Which message it is.
     pub endpoint: Endpoint,
     /// The message, at most [`MAX_BODY`] bytes.
@@ -387,6 +398,8 @@ pub struct StartConfig {
     pub hq_id: String,
     /// The pinned protocol roots: active, then cold spare.
     pub roots: Vec<[u8; 32]>,
+    /// The second operator's id and pinned protocol roots.
+    pub seeder: Option<(String, Vec<[u8; 32]>)>,
     /// The maker's name for this kind of box.
     pub model: String,
     /// Version of the firmware.

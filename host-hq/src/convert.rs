@@ -56,6 +56,9 @@ pub(crate) fn operation_from_guest(request: network::Request) -> Result<Operatio
         network::Request::Hq(_) => Err(SubmitError::NoSuchPeer {
             peer: "hq".to_owned(),
         }),
+        network::Request::Seeder(_) => Err(SubmitError::NoSuchPeer {
+            peer: "seeder".to_owned(),
+        }),
         network::Request::Courier(_) => Err(SubmitError::NoSuchPeer {
             peer: "courier".to_owned(),
         }),
@@ -459,6 +462,7 @@ mod tests {
         for request in [
             network::Request::Hq(message()),
             network::Request::Courier(message()),
+            network::Request::Seeder(message()),
         ] {
             assert!(matches!(
                 operation_from_guest(request),

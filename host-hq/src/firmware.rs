@@ -173,7 +173,9 @@ pub fn first_key(personal: &[u8]) -> Result<FirstKey, NoKey> {
                     answer: Answer::Hq(reply.body),
                 }
             }
-            Some((_, Request::Ca(_) | Request::Dns(_))) | None => DeviceInput::Woke,
+            Some((_, Request::Seeder(_) | Request::Ca(_) | Request::Dns(_))) | None => {
+                DeviceInput::Woke
+            }
         };
     }
     Err(NoKey("it waits".to_owned()))
@@ -341,6 +343,7 @@ fn device(personal: &[u8]) -> Result<DeviceConfig, otscert_machine::types::Malfo
         personal: personal.to_vec(),
         credential: Credential::default(),
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     })

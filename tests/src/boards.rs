@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use anyhow::Context;
 use otscert_crypto::RustCrypto;
@@ -81,6 +82,24 @@ pub fn from_the_factory(serial: &str) -> anyhow::Result<BoxOptions> {
         model: Some(FACTORY_MODEL.to_owned()),
         ..bare()
     })
+}
+
+/// HQ's image bundle with another operator's in it, in a folder that is not there yet.
+///
+/// # Errors
+///
+/// If a file cannot be copied.
+pub fn with_second_operator(hq: &Hq, other: &Hq, folder: &Path) -> anyhow::Result<()> {
+    for (from, to) in [(hq, folder.to_owned()), (other, folder.join("other"))] {
+        fs::create_dir(&to)?;
+        for name in ["bundle.toml", "tls-root.pem"] {
+            fs::copy(from.bundle().join(name), to.join(name))?;
+        }
+    }
+    let path = folder.join("bundle.toml");
+    let text = fs::read_to_string(&path)?;
+    fs::write(&path, format!("{text}\nseeder = \"other\"\n"))?;
+    Ok(())
 }
 
 const BATCH_FILE: &str = "batch.key";

@@ -104,12 +104,13 @@ impl BoxProcess {
             "bundle = {:?}\nstorage = \"storage\"\nhttp = \"{http}\"\nhttps = \"{https}\"\n\
              addresses = {addresses:?}\nfirmware = \"1.0.0\"\nclock = \"trusted\"\n\
              control = \"control.sock\"\ndanger_loopback = true\nlog_level = {LOG:?}\n\
-             system_generator = {}\njitter = {}\nhardware_generator = {:?}\ntpm = {:?}\n",
+             system_generator = {}\njitter = {}\nhardware_generator = {:?}\ntpm = {:?}\nbutton = {:?}\n",
             bundle.display().to_string(),
             options.sources.system_generator,
             options.sources.jitter,
             or_none(options.sources.hardware_generator.as_deref()),
             or_none(options.sources.tpm.as_deref()),
+            or_none(options.sources.button.as_deref()),
         );
         if let Some(unit) = &options.unit {
             let path = folder.join("unit.toml");

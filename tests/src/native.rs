@@ -286,7 +286,7 @@ impl NativeBox {
     pub fn outgoing(&mut self) -> Option<(ExchangeId, Endpoint, Vec<u8>)> {
         match self.host.submitted.pop_front()? {
             (_, exchange, Request::Hq { endpoint, body }) => Some((exchange, endpoint, body)),
-            (_, _, Request::Ca(_) | Request::Dns(_)) => None,
+            (_, _, Request::Seeder(_) | Request::Ca(_) | Request::Dns(_)) => None,
         }
     }
 
@@ -371,6 +371,7 @@ pub(crate) fn config(roots: &Roots, options: &NativeOptions) -> anyhow::Result<C
         personal: options.personal.clone(),
         credential: options.credential.clone(),
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     })

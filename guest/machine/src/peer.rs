@@ -37,6 +37,8 @@ pub enum Request {
         /// The message.
         body: Vec<u8>,
     },
+    /// A second operator, who is asked for a seed: always a `contact`.
+    Seeder(Vec<u8>),
     /// A CA; HQ role only.
     Ca(CaOperation),
     /// The zone; HQ role only.
@@ -46,7 +48,7 @@ pub enum Request {
 /// What came back. Exactly one per request, in any order; on HQ it may come twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// From HQ: the body alone decides.
+    /// From HQ or the second operator: the body alone decides.
     Hq(Vec<u8>),
     /// From a CA.
     Ca(CaAnswer),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::board::button::{self, Button};
 use crate::board::hwrng::HardwareGenerator;
 use crate::board::jitter::JitterCollector;
 use crate::board::special_file::SpecialFileError;
@@ -21,6 +22,8 @@ pub struct SourcesConfig {
     pub hardware_generator: Option<PathBuf>,
     /// A TPM's generator: the device of the kernel's resource manager. A box without that file has none.
     pub tpm: Option<PathBuf>,
+    /// A button whose presses count a bit each: an input device of the kernel. A box without that file has none.
+    pub button: Option<PathBuf>,
     /// The clock's jitter. It is always mixed in, and counts where `platform` is assessed.
     pub jitter: bool,
     /// The id of the assessment that was made for this board, its clock and its build of this program.
@@ -33,6 +36,7 @@ impl Default for SourcesConfig {
             system_generator: true,
             hardware_generator: Some(PathBuf::from(HARDWARE_GENERATOR)),
             tpm: Some(PathBuf::from(TPM)),
+            button: None,
             jitter: true,
             platform: None,
         }
@@ -47,6 +51,7 @@ impl SourcesConfig {
             system_generator: false,
             hardware_generator: None,
             tpm: None,
+            button: None,
             jitter: false,
             platform: None,
         }
@@ -84,6 +89,7 @@ pub(super) struct Sources {
     system: bool,
     hardware: Option<HardwareGenerator>,
     tpm: Option<Tpm>,
+    button: Option<Button>,
     jitter: Option<Mutex<Clock>>,
     platform: Option<String>,
 }
@@ -108,6 +114,7 @@ impl Sources {
                 HardwareGenerator::open,
             )?,
             tpm: opened("tpm", config.tpm.as_deref(), Tpm::open)?,
+            button: opened("button", config.button.as_deref(), Button::open)?,
             jitter: config.jitter.then(Mutex::default),
             platform: config.platform.clone(),
         })
@@ -143,7 +150,15 @@ impl Sources {
             observed_step_ns: lock(clock).listed(),
             label: "the clock's jitter".to_owned(),
         });
-        [system, hardware, tpm, jitter]
+        let button = self.button.as_ref().map(|_open| Source {
+            id: BUTTON,
+            kind: SourceKind::UserTiming,
+            family: "owner".to_owned(),
+            assessment: None,
+            observed_step_ns: button::STEP_NS,
+            label: "presses of the box's button".to_owned(),
+        });
+        [system, hardware, tpm, jitter, button]
             .into_iter()
             .flatten()
             .collect()
@@ -160,6 +175,11 @@ impl Sources {
                 .sample(len),
             OF_TPM => self
                 .tpm
+                .as_ref()
+                .ok_or(SampleError::NoSuchSource)?
+                .sample(len),
+            BUTTON => self
+                .button
                 .as_ref()
                 .ok_or(SampleError::NoSuchSource)?
                 .sample(len),
@@ -257,6 +277,7 @@ const SYSTEM: u32 = 0;
 const HARDWARE: u32 = 1;
 const OF_TPM: u32 = 2;
 const JITTER: u32 = 3;
+const BUTTON: u32 = 4;
 const HARDWARE_GENERATOR: &str = "/dev/hwrng";
 const TPM: &str = "/dev/tpmrm0";
 /// An input of the machine lists them once or twice.

@@ -1,4 +1,4 @@
-//! Opens what a generator is read from.
+//! Opens what a generator or a button is read from.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -32,7 +32,7 @@ pub enum SpecialFileError {
         source: io::Error,
     },
     /// Whoever wrote the config named something that is no generator.
-    #[error("{} is {got}; expected a character device of a hardware generator, or a pipe", path.display())]
+    #[error("{} is {got}; expected a character device, or a pipe", path.display())]
     NoGenerator {
         /// The file.
         path: PathBuf,

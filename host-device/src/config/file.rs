@@ -88,6 +88,9 @@ pub struct RawConfig {
     /// Takes randomness from a TPM: the device of its resource manager, or "none" [default: /dev/tpmrm0]
     #[arg(long, env = "OTSCERT_TPM", value_name = "FILE", global = true)]
     pub tpm: Option<String>,
+    /// Takes a bit from each press of a button: an input device of the kernel, or "none" [default: none]
+    #[arg(long, env = "OTSCERT_BUTTON", value_name = "FILE", global = true)]
+    pub button: Option<String>,
     /// Mixes in the clock's jitter; it counts only on a platform that was assessed [default: true]
     #[arg(long, env = "OTSCERT_JITTER", value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", global = true)]
     pub jitter: Option<bool>,
@@ -144,6 +147,7 @@ impl RawConfig {
             system_generator: self.system_generator.or(below.system_generator),
             hardware_generator: self.hardware_generator.or(below.hardware_generator),
             tpm: self.tpm.or(below.tpm),
+            button: self.button.or(below.button),
             jitter: self.jitter.or(below.jitter),
             platform: self.platform.or(below.platform),
             log_format: self.log_format.or(below.log_format),

@@ -88,6 +88,10 @@ fn every_wrong_value_is_named_with_what_is_expected() {
         ),
         ("tpm = \"\"", "`tpm` is \"\"; expected the whole path"),
         (
+            "button = \"event0\"",
+            "`button` is \"event0\"; expected the whole path",
+        ),
+        (
             "platform = \"boärd\"",
             "`platform` is \"boärd\"; expected the id of an assessment, 1 to 64",
         ),

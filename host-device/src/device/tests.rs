@@ -455,6 +455,7 @@ fn config(origin: &str) -> DeviceConfig {
         model: "test".to_owned(),
         zone: "boxes.test".to_owned(),
         assessments: Vec::new(),
+        seeder: None,
     };
     DeviceConfig {
         http: any,

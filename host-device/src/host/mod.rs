@@ -188,7 +188,7 @@ const MAX_OUTSTANDING: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Endpoint;
+    use crate::types::{Endpoint, Peer};
 
     #[test]
     fn an_exchange_that_is_outstanding_is_sent_once_until_it_is_settled() {
@@ -233,6 +233,7 @@ mod tests {
     fn message(number: u64) -> Submission {
         Submission {
             exchange: ExchangeId(number),
+            peer: Peer::Hq,
             endpoint: Endpoint::Contact,
             body: vec![1],
         }

@@ -4,12 +4,13 @@ use crate::bindings::otscert::provision::network::{Error, Host, Request};
 use crate::bindings::otscert::provision::types::Exchange;
 use crate::convert;
 use crate::host::{ProvisionView, SubmitError};
-use crate::types::{ExchangeId, Submission};
+use crate::types::{ExchangeId, Peer, Submission};
 
 impl Host for ProvisionView<'_> {
     fn submit(&mut self, exchange: Exchange, request: Request) -> Result<(), SubmitError> {
-        let message = match request {
-            Request::Hq(message) => message,
+        let (peer, message) = match request {
+            Request::Hq(message) => (Peer::Hq, message),
+            Request::Seeder(message) => (Peer::Seeder, message),
             // This host carries no messages by way of a browser; the machine goes on over `hq` where that is refused.
             Request::Courier(_) => return Err(SubmitError::NoSuchPeer { peer: "courier" }),
             Request::Ca(_) => return Err(SubmitError::NoSuchPeer { peer: "ca" }),
@@ -17,6 +18,7 @@ impl Host for ProvisionView<'_> {
         };
         self.ctx.outbox.submit(Submission {
             exchange: ExchangeId(exchange.number),
+            peer,
             endpoint: convert::endpoint(message.endpoint),
             body: message.body,
         })

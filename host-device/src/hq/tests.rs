@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::types::ExchangeId;
+use crate::types::{ExchangeId, Peer};
 
 #[tokio::test]
 async fn a_leaf_of_the_pinned_key_is_trusted_whatever_its_dates_and_names_say() {
@@ -396,6 +396,7 @@ fn bundle(ca: &Ca, origins: Vec<String>) -> Bundle {
         model: "m".to_owned(),
         zone: "z.test".to_owned(),
         assessments: Vec::new(),
+        seeder: None,
     }
 }
 
@@ -406,6 +407,7 @@ fn provider() -> Arc<CryptoProvider> {
 fn message() -> Submission {
     Submission {
         exchange: ExchangeId(1),
+        peer: Peer::Hq,
         endpoint: Endpoint::Contact,
         body: b"{\"a\":1}".to_vec(),
     }

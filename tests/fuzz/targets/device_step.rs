@@ -241,6 +241,7 @@ fn config() -> Config {
             }),
         },
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     }

@@ -90,6 +90,7 @@ impl System {
             personal: b"unit".to_vec(),
             credential: Credential::default(),
             hq_trusted: false,
+            seeder: None,
             assessments: Vec::new(),
             durable_storage: true,
         };
@@ -213,7 +214,7 @@ impl System {
             self.hq_host.submitted.remove(at);
         }
         let answer = match request {
-            Request::Hq { .. } => panic!("HQ does not ask HQ"),
+            Request::Hq { .. } | Request::Seeder(_) => panic!("HQ does not ask HQ"),
             Request::Dns(_) => Answer::Dns(match choices.below(8) {
                 0 => DnsAnswer::Refused("no".into()),
                 1 => DnsAnswer::Visible(false),

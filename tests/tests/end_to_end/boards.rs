@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use otscert_machine::factory::ClaimCode;
-use otscert_tests::boards::{bare, from_the_factory, know_the_factory};
+use otscert_tests::boards::{bare, from_the_factory, know_the_factory, with_second_operator};
 use otscert_tests::{
-    BoxOptions, BoxProcess, Browser, StoreView, Tried, World, WorldOptions, eventually, program,
+    BoxOptions, BoxProcess, Browser, HqOptions, StoreView, Tried, World, WorldOptions, eventually,
+    program,
 };
 use serde_json::Value;
 use tokio::process::Command;
@@ -79,6 +80,43 @@ async fn a_secret_of_the_factory_is_enough_where_hq_is_trusted_and_nothing_is_en
             !holds(proved.folder(), "unit.toml", &secret)?,
             "the secret lies elsewhere"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// HQ could compute the keys of such a box by itself; with a seed that HQ never saw, it cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_operator_s_seed_makes_a_factory_secret_enough() -> anyhow::Result<()> {
+    limited(240, async {
+        let world = world().await?;
+        let named = |options: &mut HqOptions| options.own_name = Some(OTHER_HQ.to_owned());
+        let mut other = World::prepare(&WorldOptions::Private, named).await?;
+        let bundle = world.folder().join("two-operators");
+        with_second_operator(&world.hq, &other.hq, &bundle)?;
+        let options = BoxOptions {
+            hq_trusted: false,
+            ..from_the_factory("SN-0001")?
+        };
+        let mut boxed = BoxProcess::new(&world.folder().join("seeded"), &bundle, &options)?;
+        boxed.start()?;
+        let down = |status: &Value| {
+            status["state"] == "AwaitingEntropy" && reason(status).contains("no connection")
+        };
+        let status = until(&boxed, "it says that nobody answers", down).await?;
+        ensure!(status["grade"] == "B", "{status}");
+        other.hq.start().await?;
+        let url = boxed.on_https(TO_HTTPS).await?;
+        ensure!(world.client().await?.get(&url).await?.status.is_success());
+        let status = boxed.status().await?;
+        ensure!(status["grade"] == "A", "{status}");
+        ensure!(
+            source(&status, "remote-seed")? == ("gave", 256, "SH"),
+            "{status}"
+        );
+        let store = StoreView::open(&other.hq.store()).await?;
+        let known = store.notes("enrolled").await?;
+        ensure!(known.is_empty(), "it enrolled at the other: {known:?}");
         Ok(())
     })
     .await
@@ -436,6 +474,7 @@ fn holds(folder: &Path, except: &str, text: &str) -> anyhow::Result<bool> {
     Ok(false)
 }
 
+const OTHER_HQ: &str = "hq.second.test";
 const RFC_8439: &str = "d31a8d34648e60db7b86afbc53ef7ec2 a4aded51296e08fea9e2b5a736ee62d6
     3dbea45e8ca9671282fafb69da92728b 1a71de0a9e060b2905d6a5b67ecd3b36
     92ddbd7f2d778b8c9803aee328091b58 fab324e4fad675945585808b4831d7bc

@@ -152,6 +152,53 @@ async fn a_hardware_generator_is_enough_unless_it_sticks() -> anyhow::Result<()>
     .await
 }
 
+/// A button's presses are told one by one, and are never enough by themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presses_of_a_button_count_a_bit_each() -> anyhow::Result<()> {
+    limited(180, async {
+        let world = World::start(&WorldOptions::Private).await?;
+        let (path, mut button) = generator(&world, "button")?;
+        let options = of(SourcesConfig {
+            button: Some(path),
+            ..SourcesConfig::none()
+        });
+        let mut pressed = world.box_process("pressed", &options)?;
+        pressed.start()?;
+        state(&pressed, "AwaitingEntropy").await?;
+        let mut at = 1_800_000_000_000_000_u64;
+        let mut press = |times: u64| {
+            for _ in 0..times {
+                at += 200_000 + at % 131_071;
+                button.write_all(&input_event(at))?;
+            }
+            anyhow::Ok(())
+        };
+        let worth = |status: &Value| {
+            let sources = status["randomness"]["sources"].as_array();
+            let kind = |it: &&Value| it["kind"] == "user-timing";
+            sources.and_then(|all| all.iter().find(kind)?["bits"].as_u64())
+        };
+        press(11)?;
+        until(&pressed, |status| worth(status) == Some(10)).await?;
+        press(90)?;
+        let status = until(&pressed, |status| worth(status) == Some(64)).await?;
+        ensure!(status["state"] == "AwaitingEntropy", "{status}");
+        ensure!(status["grade"] == "C", "{status}");
+        Ok(())
+    })
+    .await
+}
+
+/// A press as the kernel tells it (`struct input_event`, linux/input.h).
+fn input_event(at: u64) -> Vec<u8> {
+    let word = |value: u64| usize::try_from(value).unwrap_or_default().to_ne_bytes();
+    let mut event = [word(at / 1_000_000), word(at % 1_000_000)].concat();
+    event.extend(1_u16.to_ne_bytes());
+    event.extend(256_u16.to_ne_bytes());
+    event.extend(1_i32.to_ne_bytes());
+    event
+}
+
 fn of(sources: SourcesConfig) -> BoxOptions {
     BoxOptions {
         sources,

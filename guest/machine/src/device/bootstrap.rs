@@ -14,16 +14,18 @@ use super::state::{
     AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
 };
 use crate::backoff::{self, Policy};
-use crate::entropy::{Credit, Entropy, SourceKind, SourceState};
-use crate::peer::{Endpoint, Failure};
+use crate::entropy::{Class, Credit, Entropy, SourceKind, SourceState};
+use crate::peer::Endpoint;
 use crate::time::{Moment, Span};
 use crate::types::{Digest, Ed25519Public, ExchangeId, Nonce, ShortText, Thumbprint};
 use crate::wire::json::Object;
 use crate::wire::jws::{self, Header, Signer, Typ};
 use crate::wire::message::{
-    self, Contact, ContactAnswer, EnrolAnswer, EntropyReport, Problem, UnitClaim, UnitProof,
+    self, Contact, ContactAnswer, EnrolAnswer, EntropyReport, Problem, UnitClaim, UnitName,
+    UnitProof,
 };
 use crate::wire::problem::ProblemKind;
+use crate::wire::trust::Roots;
 
 /// Where an event led, before it becomes a `Step`.
 pub(super) type Outcome = (State, Vec<Effect>, Verdict);
@@ -142,7 +144,8 @@ impl AwaitingContact {
         if self.pending.is_some() {
             return (State::AwaitingContact(self), Vec::new(), Verdict::NoOp);
         }
-        let pending = contact(config, &mut self.unit, noise);
+        let name = config.credential.name();
+        let pending = contact(config, &mut self.unit, &config.roots, name, noise);
         self.pending = Some(pending);
         self.begin(now)
     }
@@ -160,6 +163,8 @@ impl AwaitingContact {
                 AwaitingEntropy {
                     unit: self.unit,
                     hq_nonce: answer.hq_nonce,
+                    pending: None,
+                    is_seeded: false,
                 }
                 .go_on(config, now)
             }
@@ -181,13 +186,6 @@ impl AwaitingContact {
                 Verdict::Unexpected,
             ),
         }
-    }
-
-    /// The exchange brought nothing.
-    pub(super) fn failed(mut self, config: &Config, failure: &Failure, now: Moment) -> Outcome {
-        let noise = jitter(config, &self.unit);
-        self.unit.link.failed(config, failure, noise, now);
-        (State::AwaitingContact(self), Vec::new(), Verdict::Taken)
     }
 
     /// A timer expired.
@@ -212,14 +210,18 @@ impl AwaitingEntropy {
         (state, effects, verdict)
     }
 
-    /// Makes the identity key as soon as the generator is ready, and never before.
+    /// Makes the identity key as soon as the generator is ready, and never before. Until then the
+    /// second operator is asked, where there is one.
     pub(super) fn go_on(mut self, config: &Config, now: Moment) -> Outcome {
         let Some(generator) = self.unit.entropy.ready(config.crypto, config.hq_trusted) else {
-            return (State::AwaitingEntropy(self), Vec::new(), Verdict::Taken);
+            let effects = self.ask(config, now);
+            return (State::AwaitingEntropy(self), effects, Verdict::Taken);
         };
         let seed = generator.secret(config.crypto);
         let public = Ed25519Public::new(config.crypto.ed25519_public(&seed));
         let identity = Identity { seed, public };
+        // What the second operator is asked, or was refused, is no reason to keep HQ waiting.
+        self.unit.link.contacted(now);
         let pending = enrol(config, &mut self.unit, &identity, self.hq_nonce, None);
         Enrolling {
             unit: self.unit,
@@ -227,6 +229,65 @@ impl AwaitingEntropy {
             pending,
         }
         .begin(config, now)
+    }
+}
+
+/// The second operator's seed.
+impl AwaitingEntropy {
+    /// Asks for it where that is due: with the number of the exchange stored, which is never used
+    /// twice.
+    fn ask(&mut self, config: &Config, now: Moment) -> Vec<Effect> {
+        let link = &mut self.unit.link;
+        if config.seeder.is_none() || self.is_seeded || !link.is_due(now.monotonic) {
+            return Vec::new();
+        }
+        let Some(pending) = &self.pending else {
+            return alloc::vec![Effect::DrawNoise];
+        };
+        link.in_flight = true;
+        let ask = Effect::AskSeeder {
+            exchange: pending.exchange,
+            body: pending.body.clone(),
+        };
+        alloc::vec![Effect::Persist(self.unit.record(Phase::Fresh(None))), ask]
+    }
+
+    /// Raw bytes for the nonce have come.
+    pub(super) fn noise_drawn(mut self, config: &Config, noise: &[u8], now: Moment) -> Outcome {
+        let (Some(seeder), None, false) = (&config.seeder, &self.pending, self.is_seeded) else {
+            return (State::AwaitingEntropy(self), Vec::new(), Verdict::NoOp);
+        };
+        self.pending = Some(contact(config, &mut self.unit, seeder, None, noise));
+        let effects = self.ask(config, now);
+        (State::AwaitingEntropy(self), effects, Verdict::Taken)
+    }
+
+    /// The second operator has answered. Its clock is not HQ's, and its nonce is for nothing here.
+    pub(super) fn answered(mut self, config: &Config, body: &ReplyBody, now: Moment) -> Outcome {
+        match body {
+            ReplyBody::Contact(answer) => {
+                let seed = answer.seed.expose();
+                let against = [Class::Sibling, Class::Hq];
+                self.unit.entropy.remote_seed(config.crypto, seed, &against);
+                self.unit.link.succeeded();
+                self.pending = None;
+                self.is_seeded = true;
+                self.go_on(config, now)
+            }
+            ReplyBody::Problem(problem) => {
+                refuse(config, &mut self.unit, problem, now);
+                (State::AwaitingEntropy(self), Vec::new(), Verdict::Taken)
+            }
+            ReplyBody::Enrol(_)
+            | ReplyBody::Order(_)
+            | ReplyBody::Poll(_)
+            | ReplyBody::Address(_)
+            | ReplyBody::Retire(_) => (
+                State::AwaitingEntropy(self),
+                Vec::new(),
+                Verdict::Unexpected,
+            ),
+        }
     }
 }
 
@@ -292,13 +353,6 @@ impl Enrolling {
         }
     }
 
-    /// The exchange brought nothing.
-    pub(super) fn failed(mut self, config: &Config, failure: &Failure, now: Moment) -> Outcome {
-        let noise = jitter(config, &self.unit);
-        self.unit.link.failed(config, failure, noise, now);
-        (State::Enrolling(self), Vec::new(), Verdict::Taken)
-    }
-
     /// A timer expired.
     pub(super) fn timer(self, config: &Config, now: Moment) -> Outcome {
         match self.unit.link.is_due(now.monotonic) {
@@ -323,7 +377,13 @@ pub(super) fn send(unit: &mut Unit, pending: &Pending, now: Moment, effects: &mu
 }
 
 /// A `contact` whose nonce is made of raw noise: public, and never an output of the pool.
-pub(super) fn contact(config: &Config, unit: &mut Unit, noise: &[u8]) -> Pending {
+pub(super) fn contact(
+    config: &Config,
+    unit: &mut Unit,
+    to: &Roots,
+    name: Option<UnitName>,
+    noise: &[u8],
+) -> Pending {
     let exchange = unit.next_exchange();
     let parts: [&[u8]; 5] = [
         b"otscert contact v1",
@@ -333,12 +393,12 @@ pub(super) fn contact(config: &Config, unit: &mut Unit, noise: &[u8]) -> Pending
         noise,
     ];
     let body = Contact {
-        aud: config.roots.hq_id.clone(),
+        aud: to.hq_id.clone(),
         nonce: Digest::new(config.crypto.sha256(&parts)),
         model: config.model.clone(),
         firmware: config.firmware.clone(),
         boot_count: unit.boot_count,
-        unit: config.credential.name(),
+        unit: name,
     }
     .to_bytes();
     pending(config, Endpoint::Contact, exchange, body)
@@ -348,7 +408,8 @@ pub(super) fn contact(config: &Config, unit: &mut Unit, noise: &[u8]) -> Pending
 pub(super) fn public_contact(config: &Config, unit: &mut Unit) -> Option<Pending> {
     let generator = unit.entropy.ready(config.crypto, config.hq_trusted)?;
     let noise: [u8; 32] = generator.bytes(config.crypto);
-    Some(contact(config, unit, &noise))
+    let name = config.credential.name();
+    Some(contact(config, unit, &config.roots, name, &noise))
 }
 
 /// An `enrol`; none while the generator is not ready.
@@ -548,13 +609,14 @@ pub(super) fn hear_seeds(
     answer: &ContactAnswer,
 ) {
     let entropy = &mut unit.entropy;
-    entropy.hq_seed(config.crypto, answer.seed.expose());
+    let against = [Class::Sibling];
+    entropy.remote_seed(config.crypto, answer.seed.expose(), &against);
     let secret = config.credential.secret.as_ref();
     let (Some(sealed), Some(secret), Some(pending)) = (&answer.sealed_seed, secret, pending) else {
         return;
     };
     match secret.open_seed(config.crypto, &pending.digest, sealed) {
-        Some(seed) => entropy.hq_seed(config.crypto, seed.expose()),
+        Some(seed) => entropy.remote_seed(config.crypto, seed.expose(), &against),
         None => entropy.could_not_open(config.crypto, &sealed.sealed),
     }
 }

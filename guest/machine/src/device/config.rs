@@ -19,6 +19,8 @@ pub struct Config {
     pub crypto: &'static dyn Crypto,
     /// HQ's id and the pinned roots.
     pub roots: Roots,
+    /// A second operator, who is asked for a seed where HQ's is not enough; none: nobody.
+    pub seeder: Option<Roots>,
     /// Kind of box.
     pub model: ShortText,
     /// Version of the firmware.
@@ -99,11 +101,17 @@ impl Config {
                 reason: reason.into(),
             })
         };
-        if !(1..=2).contains(&self.roots.keys.len()) {
-            return error("roots", "one or two Ed25519 public keys are needed");
+        let seeder = self.seeder.as_ref().unwrap_or(&self.roots);
+        for roots in [&self.roots, seeder] {
+            if !(1..=2).contains(&roots.keys.len()) {
+                return error("roots", "one or two Ed25519 public keys are needed");
+            }
+            if !(1..=MAX_HQ_ID).contains(&roots.hq_id.len()) {
+                return error("hq-id", "1 to 128 characters are needed");
+            }
         }
-        if !(1..=MAX_HQ_ID).contains(&self.roots.hq_id.len()) {
-            return error("hq-id", "1 to 128 characters are needed");
+        if self.seeder.is_some() && seeder.hq_id == self.roots.hq_id {
+            return error("seeder", "it is HQ itself");
         }
         if self.personal.len() > MAX_PERSONAL {
             return error("personal", "at most 1024 bytes are taken");

@@ -288,6 +288,9 @@ impl Device {
                     };
                     host.submit("", *exchange, &request)?;
                 }
+                Effect::AskSeeder { exchange, body } => {
+                    host.submit("", *exchange, &Request::Seeder(body.clone()))?;
+                }
                 Effect::Serve { .. } => {}
             }
         }

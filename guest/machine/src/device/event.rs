@@ -132,6 +132,13 @@ pub enum Effect {
         /// Its bytes.
         body: Vec<u8>,
     },
+    /// Ask the second operator for a seed.
+    AskSeeder {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The `contact`.
+        body: Vec<u8>,
+    },
     /// The credential changed: the host's server should look.
     Serve {
         /// The new version.

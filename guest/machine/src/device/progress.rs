@@ -68,7 +68,10 @@ fn reason(state: &State, now: Moment) -> String {
         State::AwaitingContact(state) => {
             with_trouble("Calling HQ for the first time.", &state.unit.link, now)
         }
-        State::AwaitingEntropy(state) => state.unit.entropy.waits_for(),
+        State::AwaitingEntropy(state) => {
+            let waits_for = state.unit.entropy.waits_for();
+            with_trouble(&waits_for, &state.unit.link, now)
+        }
         State::Enrolling(state) => match state.unit.is_ready(true) {
             true => with_trouble("Asking HQ for a name.", &state.unit.link, now),
             false => state.unit.entropy.waits_for(),

@@ -103,6 +103,10 @@ pub struct AwaitingEntropy {
     pub unit: Box<Unit>,
     /// HQ's nonce, good for some minutes.
     pub hq_nonce: String,
+    /// The `contact` to the second operator, once there is noise for its nonce.
+    pub pending: Option<Pending>,
+    /// The second operator has given its seed.
+    pub is_seeded: bool,
 }
 
 /// It has an identity.
@@ -287,8 +291,9 @@ impl State {
     #[must_use]
     pub fn pending(&self) -> Option<&Pending> {
         match self {
-            Self::Loading(_) | Self::AwaitingEntropy(_) => None,
+            Self::Loading(_) => None,
             Self::AwaitingContact(state) => state.pending.as_ref(),
+            Self::AwaitingEntropy(state) => state.pending.as_ref(),
             Self::Enrolling(state) => state.pending.as_ref(),
             Self::AwaitingCertificate(_) | Self::Serving(_) | Self::Renewing(_) => {
                 self.member().and_then(|member| member.pending.as_ref())

@@ -52,13 +52,7 @@ pub fn step(config: &Config, state: State, now: Moment, event: Event) -> Step {
             }
         }
         Event::CodeTyped(code) => code_typed(config, state, code, now),
-        Event::NoiseDrawn(noise) => {
-            if let State::AwaitingContact(waiting) = state {
-                waiting.noise_drawn(config, &noise, now)
-            } else {
-                stay(state, Verdict::NoOp)
-            }
-        }
+        Event::NoiseDrawn(noise) => noise_drawn(config, state, &noise, now),
         Event::TimerExpired => timer(config, state, now),
         Event::Answered { exchange, reply } => answered(config, state, exchange, reply, now),
         Event::Failed { exchange, failure } => failed(config, state, exchange, &failure, now),
@@ -139,6 +133,18 @@ const fn stay(state: State, verdict: Verdict) -> Outcome {
     (state, Vec::new(), verdict)
 }
 
+fn noise_drawn(config: &Config, state: State, noise: &[u8], now: Moment) -> Outcome {
+    match state {
+        State::AwaitingContact(waiting) => waiting.noise_drawn(config, noise, now),
+        State::AwaitingEntropy(waiting) => waiting.noise_drawn(config, noise, now),
+        State::Loading(_)
+        | State::Enrolling(_)
+        | State::AwaitingCertificate(_)
+        | State::Serving(_)
+        | State::Renewing(_) => stay(state, Verdict::NoOp),
+    }
+}
+
 fn addresses_reported(
     config: &Config,
     mut state: State,
@@ -209,8 +215,9 @@ fn answered(
         return (state, Vec::new(), Verdict::NoOp);
     }
     match state {
-        State::Loading(_) | State::AwaitingEntropy(_) => (state, Vec::new(), Verdict::NoOp),
+        State::Loading(_) => (state, Vec::new(), Verdict::NoOp),
         State::AwaitingContact(state) => state.answered(config, reply, now),
+        State::AwaitingEntropy(state) => state.answered(config, &reply.body, now),
         State::Enrolling(state) => state.answered(config, reply, now),
         State::AwaitingCertificate(state) => Enrolled::from(state).answered(config, reply, now),
         State::Serving(state) => Enrolled::from(state).answered(config, reply, now),
@@ -242,13 +249,15 @@ fn failed(
     {
         return (state, Vec::new(), Verdict::NoOp);
     }
-    match state {
-        State::Loading(_) | State::AwaitingEntropy(_) => (state, Vec::new(), Verdict::NoOp),
-        State::AwaitingContact(state) => state.failed(config, failure, now),
-        State::Enrolling(state) => state.failed(config, failure, now),
-        State::AwaitingCertificate(state) => Enrolled::from(state).failed(config, failure, now),
-        State::Serving(state) => Enrolled::from(state).failed(config, failure, now),
-        State::Renewing(state) => Enrolled::from(state).failed(config, failure, now),
+    match enrolled(state) {
+        Ok(enrolled) => enrolled.failed(config, failure, now),
+        Err(mut state) => {
+            if let Some(unit) = unit_mut(&mut state) {
+                let noise = jitter(config, unit);
+                unit.link.failed(config, failure, noise, now);
+            }
+            stay(*state, Verdict::Taken)
+        }
     }
 }
 

@@ -234,11 +234,11 @@ impl Entropy {
         self.pool.mix(crypto, tag, data);
     }
 
-    /// Mixes a seed from an answer of HQ whose signature has been verified: it counts against
-    /// siblings, not against HQ or who recorded the answer. One that was not verified goes to
-    /// [`Entropy::mix_only`].
-    pub fn hq_seed(&mut self, crypto: &dyn Crypto, seed: &[u8; 32]) {
-        let against = Bits::against(Class::Sibling, MOST_PER_SOURCE);
+    /// Mixes a seed from an answer whose signature has been verified: HQ's counts against siblings,
+    /// a second operator's against HQ too, neither against who recorded the answer. One that was not
+    /// verified goes to [`Entropy::mix_only`].
+    pub fn remote_seed(&mut self, crypto: &dyn Crypto, seed: &[u8; 32], against: &[Class]) {
+        let against = Bits::against_these(against, MOST_PER_SOURCE);
         self.own(crypto, SourceKind::RemoteSeed, seed, against);
     }
 

@@ -235,7 +235,7 @@ fn starved_with(code: ClaimCode) -> Rig {
     rig
 }
 
-fn with_secret(byte: u8) -> Rig {
+pub(crate) fn with_secret(byte: u8) -> Rig {
     let mut rig = Rig::new();
     rig.host.entropy = false;
     rig.config.credential = Credential {

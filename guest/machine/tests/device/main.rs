@@ -8,6 +8,7 @@ mod factory;
 mod memory;
 mod mini_hq;
 mod rig;
+mod seeder;
 mod seeds;
 mod starved;
 mod table;

@@ -15,6 +15,8 @@ use otscert_machine::types::ExchangeId;
 pub(crate) struct Memory {
     pub(crate) storage: BTreeMap<String, Vec<u8>>,
     pub(crate) submitted: Vec<(ExchangeId, Endpoint, Vec<u8>)>,
+    /// For the second operator.
+    pub(crate) asked: Vec<(ExchangeId, Vec<u8>)>,
     pub(crate) entropy: bool,
     /// The board lists no source at all.
     pub(crate) bare: bool,
@@ -73,8 +75,14 @@ impl Host for Memory {
     }
 
     fn submit(&mut self, _: &str, id: ExchangeId, request: &Request) -> Result<(), HostError> {
-        let Request::Hq { endpoint, body } = request else {
-            panic!("a device asks HQ only");
+        let (endpoint, body) = match request {
+            Request::Hq { endpoint, body } => (endpoint, body),
+            Request::Seeder(body) => {
+                self.sent.push(body.clone());
+                self.asked.push((id, body.clone()));
+                return Ok(());
+            }
+            Request::Ca(_) | Request::Dns(_) => panic!("a device asks HQ only"),
         };
         self.sent.push(body.clone());
         if self.check_stored {

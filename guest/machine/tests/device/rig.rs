@@ -37,6 +37,7 @@ impl Rig {
             personal: b"02:00:00:00:00:01".to_vec(),
             credential: Credential::default(),
             hq_trusted: false,
+            seeder: None,
             assessments: Vec::new(),
             durable_storage: true,
         };
@@ -64,6 +65,7 @@ impl Rig {
     /// A new instance over the same storage; what was under way is lost.
     pub(crate) fn power_on(&mut self) {
         self.host.submitted.clear();
+        self.host.asked.clear();
         self.resume();
     }
 

@@ -71,6 +71,14 @@ fn benches() -> Vec<(&'static str, Rig)> {
         rig.power_on();
         rig.deliver();
     });
+    bench("second operator asked", &|rig| {
+        let (with_seeder, other) = super::seeder::with_seeder();
+        *rig = with_seeder;
+        rig.power_on();
+        rig.deliver();
+        // Who answers what is outstanding.
+        rig.hq = other;
+    });
     bench("enrol sent", &|rig| {
         rig.power_on();
         rig.deliver();
@@ -186,6 +194,7 @@ fn describe(effect: &Effect) -> String {
         Effect::PersistCredential(None) => "PersistCredential(none)".into(),
         Effect::PersistOutbox(waiting) => format!("PersistOutbox({})", waiting.len()),
         Effect::Submit { endpoint, .. } => format!("Submit({endpoint:?})"),
+        Effect::AskSeeder { .. } => "AskSeeder".into(),
         Effect::Serve { version } => format!("Serve({version})"),
     }
 }

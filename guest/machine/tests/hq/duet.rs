@@ -214,6 +214,7 @@ impl Unit {
             personal: vec![n],
             credential: Credential::default(),
             hq_trusted: false,
+            seeder: None,
             assessments: Vec::new(),
             durable_storage: true,
         };

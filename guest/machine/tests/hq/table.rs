@@ -355,7 +355,7 @@ fn answers(world: &World, device: &DeviceRecord) -> Vec<(String, Heard)> {
 
 fn asked(request: &Request) -> &'static str {
     match request {
-        Request::Hq { .. } => "ask HQ",
+        Request::Hq { .. } | Request::Seeder(_) => "ask HQ",
         Request::Ca(operation) => match operation {
             CaOperation::NewOrder { .. } => "ask new-order",
             CaOperation::Authorizations(_) => "ask authorizations",

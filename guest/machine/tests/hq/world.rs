@@ -300,7 +300,7 @@ impl World {
     /// What CA and zone do with a request.
     pub(crate) fn perform(&mut self, request: &Request) -> Answer {
         match request {
-            Request::Hq { .. } => panic!("HQ asked itself"),
+            Request::Hq { .. } | Request::Seeder(_) => panic!("HQ asked itself"),
             Request::Ca(operation) => Answer::Ca(self.ca.perform(self.now, &self.zone, operation)),
             Request::Dns(operation) => Answer::Dns(self.zone.perform(operation)),
         }

@@ -132,7 +132,7 @@ fn every_input_changes_the_output() {
             entropy.sampled(&RustCrypto, &source(2, kind), Ok(&[1, 2, 3]));
         }
         if hq {
-            entropy.hq_seed(&RustCrypto, &[5; 32]);
+            entropy.remote_seed(&RustCrypto, &[5; 32], &[Class::Sibling]);
         }
         entropy.mix_only(&RustCrypto, mixed, b"data");
         entropy.sampled(&RustCrypto, &source(1, SourceKind::System), Ok(&sample(1)));
@@ -159,8 +159,8 @@ fn every_input_changes_the_output() {
 #[test]
 fn a_seed_of_hq_counts_against_siblings_only() {
     let mut entropy = start();
-    entropy.hq_seed(&RustCrypto, &[1; 32]);
-    entropy.hq_seed(&RustCrypto, &[2; 32]);
+    entropy.remote_seed(&RustCrypto, &[1; 32], &[Class::Sibling]);
+    entropy.remote_seed(&RustCrypto, &[2; 32], &[Class::Sibling]);
     assert_eq!(entropy.grade(), Grade::C);
     let report = entropy.report();
     assert_eq!(report.uniform, Bits::against(Class::Sibling, 256));
@@ -567,7 +567,7 @@ fn nothing_secret_prints() {
         &source(1, SourceKind::System),
         Ok(&[0xabu8; 20]),
     );
-    entropy.hq_seed(&RustCrypto, &[0xab; 32]);
+    entropy.remote_seed(&RustCrypto, &[0xab; 32], &[Class::Sibling]);
     let _ = entropy
         .ready(&RustCrypto, false)
         .map(|g| g.secret(&RustCrypto));
@@ -598,7 +598,7 @@ proptest! {
             };
             entropy.sampled(&RustCrypto, &source, outcome);
             if len == 69 {
-                entropy.hq_seed(&RustCrypto, &[byte; 32]);
+                entropy.remote_seed(&RustCrypto, &[byte; 32], &[Class::Sibling]);
             }
             let (grade, total) = (entropy.grade(), entropy.report().uniform);
             let ready = entropy.ready(&RustCrypto, hq_trusted).is_some();

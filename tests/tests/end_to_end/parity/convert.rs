@@ -128,6 +128,7 @@ fn digests(list: &[Digest]) -> Vec<Vec<u8>> {
 /// What the component submitted, as the machine would have.
 pub(super) fn request(request: network::Request) -> anyhow::Result<Request> {
     Ok(match request {
+        network::Request::Seeder(request) => Request::Seeder(request.body),
         network::Request::Hq(request) | network::Request::Courier(request) => Request::Hq {
             endpoint: match request.endpoint {
                 types::Endpoint::Contact => Endpoint::Contact,

@@ -264,7 +264,7 @@ impl YesCa {
             Request::Dns(DnsOperation::Publish(_) | DnsOperation::Withdraw(_)) => {
                 Answer::Dns(DnsAnswer::Done)
             }
-            Request::Hq { .. } => bail!("HQ asks itself"),
+            Request::Hq { .. } | Request::Seeder(_) => bail!("HQ asks itself"),
         })
     }
 
@@ -371,6 +371,7 @@ pub(super) fn device_config(model: &str) -> anyhow::Result<DeviceConfig> {
             secret: Some(unit_secret(model)?),
         },
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     })
@@ -393,6 +394,7 @@ pub(super) fn wit_device_config(model: &str) -> anyhow::Result<provisioner::Conf
             }),
         },
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     })

@@ -120,6 +120,7 @@ impl System {
             personal: b"box".to_vec(),
             credential: Credential::default(),
             hq_trusted: false,
+            seeder: None,
             assessments: Vec::new(),
             durable_storage: true,
         };
