@@ -155,6 +155,24 @@ fn a_window_that_moved_into_the_past_makes_hq_ask_for_a_renewal() {
     assert_eq!(world.ca.orders[1].price, Price::Ari);
 }
 
+/// The simulator found it: a CA whose window never comes let every certificate end.
+#[test]
+fn a_window_after_the_certificates_end_is_drawn_in_before_it() {
+    let mut world = World::new();
+    let later = world.now.millis() + 60 * 86_400_000;
+    world.ca.window = Some((later, later + 86_400_000, 6 * 3_600_000));
+    let mut client = Client::serving(&mut world, 1);
+    let window = client.poll(&mut world).window.unwrap();
+    assert_eq!(window.start, window.end);
+    let left = world.now + Span::from_days(45);
+    let days = left.since(window.end).millis() / 86_400_000;
+    assert_eq!(days, 4, "45 days live, a tenth of them is left");
+    world.pass(Span::from_days(41));
+    assert_eq!(client.poll(&mut world).commands.len(), 1, "it has to renew");
+    client.obtain(&mut world);
+    assert_eq!(world.ca.orders.len(), 2);
+}
+
 #[test]
 fn without_ari_the_window_begins_with_a_third_of_the_life_left() {
     let mut world = World::new();

@@ -143,9 +143,12 @@ impl Line {
         let mut verdict = Verdict::Taken;
         let (tries, pause, why) = match heard {
             Heard::Window(Some(suggested)) => {
+                // Whatever the CA suggests, a device begins while there is time for a second try.
+                let last = certificate.not_after - certificate.life().part(10);
+                let start = suggested.start.min(last);
                 let window = Window {
-                    start: suggested.start,
-                    end: suggested.end.max(suggested.start),
+                    start,
+                    end: suggested.end.max(start).min(last),
                 };
                 if window != certificate.window || !certificate.by_ca {
                     let (start, end) = (window.start, window.end);
