@@ -1,10 +1,9 @@
 //! Certificates made by hand: deterministic, with any dates. Nobody checks their signature.
 
+use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::Crypto;
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::CertName;
-
-use super::world::CRYPTO;
 
 /// A leaf for that key and those names, alive between two instants in seconds.
 pub(crate) fn chain(
@@ -12,14 +11,17 @@ pub(crate) fn chain(
     names: &[CertName],
     start: u64,
     end: u64,
-    serial: u8,
+    serial: u64,
 ) -> Vec<Vec<u8>> {
     let alternative: Vec<Vec<u8>> = names
         .iter()
         .map(|name| tlv(0x82, &[name.to_string().as_bytes()]))
         .collect();
     let usage = tlv(0x30, &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1]]);
-    let authority = tlv(0x30, &[&tlv(0x80, &[&CRYPTO.sha256(&[b"ca key"])[..20]])]);
+    let authority = tlv(
+        0x30,
+        &[&tlv(0x80, &[&RustCrypto.sha256(&[b"ca key"])[..20]])],
+    );
     let extensions = [
         extension(&[0x55, 0x1d, 0x11], &tlv(0x30, &[&alternative.concat()])),
         extension(&[0x55, 0x1d, 0x25], &usage),
@@ -30,7 +32,7 @@ pub(crate) fn chain(
         0x30,
         &[
             &tlv(0xa0, &[&[0x02, 1, 2]]),
-            &[0x02, 2, 0x01, serial],
+            &serial_number(serial),
             ECDSA_SHA256,
             &name("test CA"),
             &tlv(0x30, &[&time(start), &time(end)]),
@@ -44,6 +46,13 @@ pub(crate) fn chain(
         0x30,
         &[&body, ECDSA_SHA256, &tlv(0x03, &[&[0], &signature])],
     )]
+}
+
+/// Positive whatever the number: it begins with a one.
+fn serial_number(serial: u64) -> Vec<u8> {
+    let bytes = serial.to_be_bytes();
+    let zeros = bytes.iter().take(7).take_while(|byte| **byte == 0).count();
+    tlv(0x02, &[&[0x01], &bytes[zeros..]])
 }
 
 fn time(seconds: u64) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use otscert_crypto::RustCrypto;
 use otscert_machine::peer::{
     Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblem, CaProblemKind, Challenge,
     DnsAnswer, DnsOperation, DnsRecord, OrderRef, OrderReport, OrderState, Price, SuggestedWindow,
@@ -12,7 +13,6 @@ use otscert_machine::types::{CertName, DnsName};
 use otscert_machine::x509::csr;
 
 use super::certificate;
-use super::world::CRYPTO;
 
 /// A CA that keeps books.
 #[derive(Clone, Default)]
@@ -168,9 +168,9 @@ impl TestCa {
     }
 
     fn issue(&mut self, now: Timestamp, at: usize) {
-        let (serial, life) = (self.issued.len() as u8 + 1, self.life);
+        let (serial, life) = (self.issued.len() as u64 + 1, self.life);
         let order = &mut self.orders[at];
-        let public = csr::check(&CRYPTO, &order.csr).unwrap().public;
+        let public = csr::check(&RustCrypto, &order.csr).unwrap().public;
         let start = now.seconds() - 60;
         order.chain = certificate::chain(&public, &order.names, start, start + life, serial);
         order.state = OrderState::Valid;

@@ -1,10 +1,18 @@
 //! Between WIT types and the machine's. What comes from the host is parsed here, once.
+//!
+//! The replayer (`tests/replay`) compiles these files as well, over the bindings of a host, so that the native machine
+//! is fed through the very same adapter.
 
+pub(crate) mod provisioner;
+pub(crate) mod registrar;
+
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
-use otscert_machine::entropy::{Source, SourceId, SourceKind};
+use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
+use otscert_machine::host::{HostError, HostFailure};
 use otscert_machine::peer::{
     Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblem, CaProblemKind,
     Challenge, DnsAnswer, DnsOperation, DnsRecord, Endpoint, Failure, FailureKind, OrderRef,
@@ -13,7 +21,7 @@ use otscert_machine::peer::{
 use otscert_machine::time::{ClockTrust, Moment, Monotonic, Span, Timestamp};
 use otscert_machine::types::{DnsName, ExchangeId, Malformed, text_of};
 
-use crate::bindings::otscert::provision::{entropy, network, types};
+use crate::bindings::otscert::provision::{entropy, network, storage, types};
 
 pub(crate) fn texts<T: Display>(shown: &[T]) -> Vec<String> {
     shown.iter().map(|shown| text_of(shown)).collect()
@@ -277,4 +285,38 @@ fn ca_problem(problem: types::CaProblem) -> CaProblem {
         detail: problem.detail,
         retry_after: problem.retry_after_ms.map(Span::from_millis),
     }
+}
+
+pub(crate) fn sample_error(error: entropy::Error) -> SampleError {
+    match error {
+        entropy::Error::NotReady => SampleError::NotReady,
+        entropy::Error::Unhealthy(reason) => SampleError::Unhealthy(reason),
+        entropy::Error::NoSuchSource => SampleError::NoSuchSource,
+        entropy::Error::Other(reason) => SampleError::Other(reason),
+    }
+}
+
+pub(crate) fn network_error(error: network::Error) -> HostError {
+    let reason = match error {
+        network::Error::NoSuchPeer => "this host has no such peer".into(),
+        network::Error::Busy => "too many exchanges are outstanding".into(),
+        network::Error::TooLarge => "it is larger than 64 KiB".into(),
+        network::Error::Other(reason) => reason,
+    };
+    HostFailure::Network { reason }.into()
+}
+
+pub(crate) fn storage_error(what: &str, key: &str, error: storage::Error) -> HostError {
+    let reason = match error {
+        storage::Error::Full => "there is no room; free some on the medium".into(),
+        storage::Error::Medium(reason) => format!("the medium failed: {reason}"),
+        storage::Error::BadKey => "the key is not of the form [a-z0-9/_-]{1,128}".into(),
+        storage::Error::TooLarge => "the value is larger than 256 KiB".into(),
+        storage::Error::Other(reason) => reason,
+    };
+    HostFailure::Storage {
+        attempted: format!("{what} \"{key}\""),
+        reason,
+    }
+    .into()
 }
