@@ -75,6 +75,16 @@ attack-sibling: build
 attack-recorder: build
     @"${CARGO_TARGET_DIR:-target}/debug/attack" recorder
 
+# Simulates boxes, HQ, a CA and a network in virtual time (--seeds N --devices M --days D); a failing seed leaves a log
+sim *args: component
+    @cargo build --locked --workspace --bins
+    @"${CARGO_TARGET_DIR:-target}/debug/sim" "$@"
+
+# Replays an event log natively and on the component (--check), or steps through it in the terminal
+replay *args: component
+    @cargo build --locked --workspace --bins
+    @"${CARGO_TARGET_DIR:-target}/debug/otscert-replay" "$@"
+
 # Runs every fuzz target for SECONDS each
 fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"

@@ -27,14 +27,13 @@ use otscert_machine::wire::message::{
 };
 use otscert_machine::wire::trust::{Expiry, Roots};
 use otscert_machine::x509::csr;
+use otscert_replay::Seeded;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-
-use crate::native::Seeded;
 
 /// Posts bytes to HQ's device endpoint, over TLS checked as a box checks it.
 #[derive(Clone)]

@@ -5,8 +5,6 @@
 //! it: records, submissions, replies, history, credentials. Then the component gets the same inputs,
 //! with the same entropy, and everything must come out again.
 
-mod bindings;
-mod convert;
 mod outcome;
 mod scenario;
 mod wasm;

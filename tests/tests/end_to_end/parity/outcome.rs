@@ -7,7 +7,7 @@ use otscert_machine::time::{Monotonic, Timestamp};
 use otscert_machine::types::NameMode;
 use otscert_machine::wire::problem::Outcome;
 
-use super::bindings::exports::otscert::provision::{provisioner, registrar};
+use otscert_replay::bindings::exports::otscert::provision::{provisioner, registrar};
 
 /// What the device role says after an input.
 #[derive(Clone, Debug, PartialEq, Eq)]

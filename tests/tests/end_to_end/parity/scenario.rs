@@ -28,7 +28,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SerialNumber,
 };
 
-use super::bindings::exports::otscert::provision::{provisioner, registrar};
+use otscert_replay::bindings::exports::otscert::provision::{provisioner, registrar};
 
 /// Every input of a life.
 #[derive(Default)]

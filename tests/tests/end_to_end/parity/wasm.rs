@@ -11,11 +11,11 @@ use otscert_tests::MemoryHost;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
-use super::bindings::exports::otscert::provision::{provisioner, registrar};
-use super::bindings::otscert::provision::{entropy, network, storage, types};
-use super::bindings::{Otscert, OtscertPre};
-use super::convert;
 use super::outcome::{Decided, Served, Stands};
+use otscert_replay::bindings::exports::otscert::provision::{provisioner, registrar};
+use otscert_replay::bindings::otscert::provision::{entropy, network, storage, types};
+use otscert_replay::bindings::{Otscert, OtscertPre};
+use otscert_replay::reverse as convert;
 
 /// The built component, compiled.
 pub(super) struct Compiled {

@@ -10,10 +10,12 @@ use otscert_machine::peer::{
 use otscert_machine::time::{ClockTrust, Moment, Span, Timestamp};
 use otscert_machine::types::{CertName, Digest, DnsName, ExchangeId};
 
-use super::bindings::exports::otscert::provision::{provisioner, registrar};
-use super::bindings::otscert::provision::{network, types};
+use crate::bindings::exports::otscert::provision::{provisioner, registrar};
+use crate::bindings::otscert::provision::{network, types};
 
-pub(super) fn moment(moment: Moment) -> types::Moment {
+/// A moment.
+#[must_use]
+pub fn moment(moment: Moment) -> types::Moment {
     types::Moment {
         wall_ms: moment.wall.millis(),
         trust: match moment.trust {
@@ -25,7 +27,9 @@ pub(super) fn moment(moment: Moment) -> types::Moment {
     }
 }
 
-pub(super) fn device_input(input: &DeviceInput) -> provisioner::Input {
+/// An input of a device.
+#[must_use]
+pub fn device_input(input: &DeviceInput) -> provisioner::Input {
     match input {
         DeviceInput::Resumed(generation) => provisioner::Input::Resumed(*generation),
         DeviceInput::Woke => provisioner::Input::Woke,
@@ -60,7 +64,9 @@ pub(super) fn device_input(input: &DeviceInput) -> provisioner::Input {
     }
 }
 
-pub(super) fn hq_input(input: &HqInput) -> registrar::Input {
+/// An input of HQ.
+#[must_use]
+pub fn hq_input(input: &HqInput) -> registrar::Input {
     match input {
         HqInput::Request {
             endpoint,
@@ -126,7 +132,11 @@ fn digests(list: &[Digest]) -> Vec<Vec<u8>> {
 }
 
 /// What the component submitted, as the machine would have.
-pub(super) fn request(request: network::Request) -> anyhow::Result<Request> {
+///
+/// # Errors
+///
+/// If it is nothing that the machine could have submitted.
+pub fn request(request: network::Request) -> anyhow::Result<Request> {
     Ok(match request {
         network::Request::Seeder(request) => Request::Seeder(request.body),
         network::Request::Hq(request) | network::Request::Courier(request) => Request::Hq {
@@ -149,7 +159,9 @@ pub(super) fn request(request: network::Request) -> anyhow::Result<Request> {
     })
 }
 
-pub(super) const fn exchange(exchange: &types::Exchange) -> ExchangeId {
+/// The number of an exchange.
+#[must_use]
+pub const fn exchange(exchange: &types::Exchange) -> ExchangeId {
     ExchangeId::new(exchange.number)
 }
 
@@ -231,7 +243,9 @@ const fn endpoint(endpoint: Endpoint) -> types::Endpoint {
     }
 }
 
-fn answer(answer: &Answer) -> types::Answer {
+/// An answer of a peer.
+#[must_use]
+pub fn answer(answer: &Answer) -> types::Answer {
     match answer {
         Answer::Hq(body) => types::Answer::Hq(types::HqAnswer {
             status: 200,

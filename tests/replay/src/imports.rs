@@ -1,0 +1,344 @@
+//! The three imports, in the contract's types: as they are given, recorded, or served from a log.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bindings::otscert::provision::{entropy, network, storage, types};
+
+/// What a host gives.
+pub trait Imports: Send {
+    /// `entropy.sources`.
+    fn sources(&mut self) -> Vec<entropy::Source>;
+    /// `entropy.sample`.
+    ///
+    /// # Errors
+    ///
+    /// If the source has nothing to give.
+    fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, entropy::Error>;
+    /// `storage.read`.
+    ///
+    /// # Errors
+    ///
+    /// If storage failed.
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, storage::Error>;
+    /// `storage.write`; `expires_ms` in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// If storage failed.
+    fn write(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> Result<(), storage::Error>;
+    /// `storage.remove`.
+    ///
+    /// # Errors
+    ///
+    /// If storage failed.
+    fn remove(&mut self, key: &str) -> Result<(), storage::Error>;
+    /// `network.submit`.
+    ///
+    /// # Errors
+    ///
+    /// If the host does not take it.
+    fn submit(
+        &mut self,
+        exchange: &types::Exchange,
+        request: &network::Request,
+    ) -> Result<(), network::Error>;
+}
+
+/// One call of an import, and what it brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// What was asked.
+    pub asked: Asked,
+    /// What came back.
+    pub got: Got,
+}
+
+/// What a party asked its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Asked {
+    /// `entropy.sources`.
+    Sources,
+    /// `entropy.sample`.
+    Sample {
+        /// Which source.
+        source: u32,
+        /// How many bytes at most.
+        len: u32,
+    },
+    /// `storage.read`.
+    Read {
+        /// Which key.
+        key: String,
+    },
+    /// `storage.write`.
+    Write {
+        /// Which key.
+        key: String,
+        /// The bytes.
+        value: Vec<u8>,
+        /// Milliseconds since 1970.
+        expires_ms: Option<u64>,
+    },
+    /// `storage.remove`.
+    Remove {
+        /// Which key.
+        key: String,
+    },
+    /// `network.submit`.
+    Submit {
+        /// The exchange.
+        exchange: types::Exchange,
+        /// What of whom.
+        request: network::Request,
+    },
+}
+
+/// What the host gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Got {
+    /// To `sources`.
+    Sources(Vec<entropy::Source>),
+    /// To `sample`.
+    Sample(Result<Vec<u8>, entropy::Error>),
+    /// To `read`.
+    Read(Result<Option<Vec<u8>>, storage::Error>),
+    /// To `write` and `remove`.
+    Stored(Result<(), storage::Error>),
+    /// To `submit`.
+    Submitted(Result<(), network::Error>),
+}
+
+/// Passes calls on and writes them down.
+#[derive(Debug)]
+pub struct Recorder<I> {
+    /// What is behind it.
+    pub inner: I,
+    calls: Vec<Call>,
+}
+
+impl<I> Recorder<I> {
+    /// Over something that gives.
+    pub const fn new(inner: I) -> Self {
+        Self {
+            inner,
+            calls: Vec::new(),
+        }
+    }
+
+    /// The calls since this was asked last.
+    pub fn take(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    fn note(&mut self, asked: Asked, got: Got) {
+        self.calls.push(Call { asked, got });
+    }
+}
+
+impl<I: Imports> Imports for Recorder<I> {
+    fn sources(&mut self) -> Vec<entropy::Source> {
+        let got = self.inner.sources();
+        self.note(Asked::Sources, Got::Sources(got.clone()));
+        got
+    }
+
+    fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, entropy::Error> {
+        let got = self.inner.sample(source, len);
+        self.note(Asked::Sample { source, len }, Got::Sample(got.clone()));
+        got
+    }
+
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, storage::Error> {
+        let got = self.inner.read(key);
+        self.note(Asked::Read { key: key.into() }, Got::Read(got.clone()));
+        got
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> Result<(), storage::Error> {
+        let got = self.inner.write(key, value, expires_ms);
+        let asked = write(key, value, expires_ms);
+        self.note(asked, Got::Stored(got.clone()));
+        got
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), storage::Error> {
+        let got = self.inner.remove(key);
+        self.note(Asked::Remove { key: key.into() }, Got::Stored(got.clone()));
+        got
+    }
+
+    fn submit(
+        &mut self,
+        exchange: &types::Exchange,
+        request: &network::Request,
+    ) -> Result<(), network::Error> {
+        let got = self.inner.submit(exchange, request);
+        self.note(submit(exchange, request), Got::Submitted(got.clone()));
+        got
+    }
+}
+
+/// Serves calls from a record, and notes the first that is another than the one recorded.
+#[derive(Debug, Default)]
+pub struct Tape {
+    calls: VecDeque<Call>,
+    difference: Option<String>,
+}
+
+impl Tape {
+    /// Serves these from here on.
+    pub fn wind(&mut self, calls: &[Call]) {
+        *self = Self {
+            calls: calls.iter().cloned().collect(),
+            difference: None,
+        };
+    }
+
+    /// How the calls that were made differ from those recorded, if they do.
+    pub fn difference(&mut self) -> Option<String> {
+        let left = self.calls.front();
+        let left = left.map(|call| format!("it did not ask for {}", call.asked));
+        self.difference.take().or(left)
+    }
+
+    /// What was given to that very question, if it is the next one.
+    fn next(&mut self, asked: &Asked) -> Option<Got> {
+        if self.difference.is_some() {
+            return None;
+        }
+        if let Some(call) = self.calls.pop_front_if(|call| call.asked == *asked) {
+            return Some(call.got);
+        }
+        self.difference = Some(match self.calls.front() {
+            Some(call) => format!("it asked for {asked}; the log has {}", call.asked),
+            None => format!("it asked for {asked}; the log has nothing more"),
+        });
+        None
+    }
+}
+
+impl Imports for Tape {
+    fn sources(&mut self) -> Vec<entropy::Source> {
+        match self.next(&Asked::Sources) {
+            Some(Got::Sources(got)) => got,
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, entropy::Error> {
+        match self.next(&Asked::Sample { source, len }) {
+            Some(Got::Sample(got)) => got,
+            Some(_) | None => Err(entropy::Error::Other(OFF.into())),
+        }
+    }
+
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, storage::Error> {
+        match self.next(&Asked::Read { key: key.into() }) {
+            Some(Got::Read(got)) => got,
+            Some(_) | None => Err(storage::Error::Other(OFF.into())),
+        }
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> Result<(), storage::Error> {
+        match self.next(&write(key, value, expires_ms)) {
+            Some(Got::Stored(got)) => got,
+            Some(_) | None => Err(storage::Error::Other(OFF.into())),
+        }
+    }
+
+    fn remove(&mut self, key: &str) -> Result<(), storage::Error> {
+        match self.next(&Asked::Remove { key: key.into() }) {
+            Some(Got::Stored(got)) => got,
+            Some(_) | None => Err(storage::Error::Other(OFF.into())),
+        }
+    }
+
+    fn submit(
+        &mut self,
+        exchange: &types::Exchange,
+        request: &network::Request,
+    ) -> Result<(), network::Error> {
+        match self.next(&submit(exchange, request)) {
+            Some(Got::Submitted(got)) => got,
+            Some(_) | None => Err(network::Error::Other(OFF.into())),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    /// In a few words, without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sources => f.write_str("the sources"),
+            Self::Sample { source, len } => write!(f, "{len} bytes of source {source}"),
+            Self::Read { key } => write!(f, "the record {key:?}"),
+            Self::Write { key, value, .. } => {
+                write!(f, "a write of {} bytes to {key:?}", value.len())
+            }
+            Self::Remove { key } => write!(f, "the removal of {key:?}"),
+            Self::Submit { exchange, request } => {
+                let types::Exchange { subject, number } = exchange;
+                match request {
+                    network::Request::Hq(message) => write!(f, "{:?} to HQ", message.endpoint),
+                    network::Request::Courier(message) => {
+                        write!(f, "{:?} to HQ by courier", message.endpoint)
+                    }
+                    network::Request::Seeder(_) => f.write_str("Contact to the second operator"),
+                    network::Request::Ca(operation) => {
+                        write!(f, "{} at a CA for {subject}", first_word(operation))
+                    }
+                    network::Request::Dns(operation) => {
+                        write!(f, "{} in the zone for {subject}", first_word(operation))
+                    }
+                }?;
+                write!(f, " (exchange {number})")
+            }
+        }
+    }
+}
+
+/// The name of a variant.
+fn first_word(value: &impl fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let name = text.rsplit("::").next().unwrap_or(&text);
+    let end = name.find(|c: char| !c.is_alphanumeric());
+    name[..end.unwrap_or(name.len())].to_owned()
+}
+
+fn write(key: &str, value: &[u8], expires_ms: Option<u64>) -> Asked {
+    Asked::Write {
+        key: key.into(),
+        value: value.to_vec(),
+        expires_ms,
+    }
+}
+
+fn submit(exchange: &types::Exchange, request: &network::Request) -> Asked {
+    Asked::Submit {
+        exchange: exchange.clone(),
+        request: request.clone(),
+    }
+}
+
+const OFF: &str = "the log has another call here";
