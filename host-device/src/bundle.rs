@@ -1,47 +1,24 @@
 //! The image bundle: what a firmware image knows of its maker's HQ.
 //!
 //! `otscert-hq init` writes a folder `image-bundle/`, the same for every unit, with nothing secret in it. The firmware
-//! team puts it into the image; this module reads it. The folder holds two files:
+//! team puts it into the image; this module reads it. The folder holds:
 //!
-//! `bundle.toml`:
-//!
-//! ```toml
-//! # HQ's id: every message of the protocol names it. 1 to 128 characters a-z A-Z 0-9 . _ : / -
-//! hq_id = "hq.example.com"
-//! # The device endpoint, tried in this order; scheme, host and port only. At least one `https`; an `http` origin is
-//! # used for the first contact alone, which carries nothing secret (docs/PROTOCOL.md).
-//! origins = ["https://hq.example.com:8443", "https://192.0.2.1:8443"]
-//! # The protocol roots: exactly two Ed25519 public keys, base64url without padding. Active, then cold spare.
-//! protocol_roots = ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "…"]
-//! # PEM file in this folder with the certificate of HQ's private TLS CA, or several, any of which may sign. Only
-//! # their keys count: names and dates are not looked at (DESIGN 3).
-//! tls_root = "tls-root.pem"
-//! # The maker's name for this kind of box, 1 to 64 characters.
-//! model = "acme-router"
-//! # The zone in which HQ names boxes, without the final dot.
-//! zone = "boxes.example.net"
-//! # Files in this folder, each a word of HQ that the clock of a kind of board is worth something
-//! # (docs/PROTOCOL.md, `otscert-assessment+jws`); at most 8. Without them clocks count nothing.
-//! assessments = ["board-r2.json"]
-//! # A folder in this folder: the image bundle of a second operator, an HQ of somebody else's. Its HQ is asked for a
-//! # seed where this one's is not enough, and for nothing else; only its id, `https` origins and keys count.
-//! seeder = "second-operator"
-//! ```
-//!
-//! An unknown or missing field is an error: an image is built once and lives for years.
+//! - `bundle.toml`, which [`otscert_host::bundle`] describes and checks;
+//! - the PEM file that it names, with the certificate of HQ's private TLS CA;
+//! - where clocks of boards have been assessed, what HQ says of them;
+//! - if there is a second operator, its image bundle, as a folder.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use http::Uri;
-use otscert_host::toml::{TomlError, parse};
+use otscert_host::bundle::{BundleText, BundleTextError};
 use rustls_pki_types::CertificateDer;
-use serde::Deserialize;
 
 use crate::pem::{PemError, read_certificates};
+
+pub use otscert_host::bundle::Origin;
+pub(crate) use otscert_host::bundle::check_text;
 
 /// A checked image bundle.
 #[derive(Debug, Clone)]
@@ -64,11 +41,11 @@ pub struct Bundle {
     pub seeder: Option<Box<Bundle>>,
 }
 
-/// Scheme, host and port of a device endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    uri: Uri,
-    tls: bool,
+/// Whether a bundle may name a second operator's.
+#[derive(Clone, Copy)]
+enum Seeder {
+    MayBeNamed,
+    IsThis,
 }
 
 /// Why a bundle is not used. The bundle is HQ's and the image's doing, never the owner's.
@@ -83,23 +60,13 @@ pub enum BundleError {
         #[source]
         source: io::Error,
     },
-    /// `bundle.toml` does not parse.
-    #[error("the image bundle's {} is not what it should be: {error}", path.display())]
-    Syntax {
+    /// `bundle.toml` is not what it should be.
+    #[error("the image bundle's {}: {error}", path.display())]
+    Text {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        error: TomlError,
-    },
-    /// A field does not hold what it should.
-    #[error("the image bundle's {}: `{field}` {problem}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// The field.
-        field: &'static str,
-        /// What is wrong, and what is expected.
-        problem: String,
+        error: BundleTextError,
     },
     /// The TLS root file.
     #[error("the image bundle's TLS root cannot be used")]
@@ -125,20 +92,22 @@ impl Bundle {
                 path: path.clone(),
                 source,
             })?;
-        let raw: RawBundle = parse(&text).map_err(|error| BundleError::Syntax {
+        let wrong = |error| BundleError::Text {
             path: path.clone(),
             error,
-        })?;
-        let names = raw.assessments.clone();
-        let second = raw.seeder.clone();
-        let wrong = |(field, problem)| BundleError::Field {
-            path: path.clone(),
-            field,
-            problem,
         };
-        let (mut bundle, tls_root) = raw.check().map_err(wrong)?;
-        bundle.tls_roots = read_certificates(&folder.join(tls_root))?;
-        for name in names {
+        let text = BundleText::parse(&text).map_err(wrong)?;
+        let mut bundle = Self {
+            hq_id: text.hq_id,
+            origins: text.origins,
+            protocol_roots: text.protocol_roots,
+            tls_roots: read_certificates(&folder.join(text.tls_root))?,
+            model: text.model,
+            zone: text.zone,
+            assessments: Vec::new(),
+            seeder: None,
+        };
+        for name in text.assessments {
             let path = folder.join(name);
             let mut bytes = Vec::new();
             File::open(&path)
@@ -146,11 +115,18 @@ impl Bundle {
                 .map_err(|source| BundleError::Read { path, source })?;
             bundle.assessments.push(bytes);
         }
-        match (second, seeder) {
+        let wrong = |problem: &str| {
+            wrong(BundleTextError::Field {
+                field: "seeder",
+                problem: problem.to_owned(),
+            })
+        };
+        match (text.seeder, seeder) {
             (None, _) => {}
             (Some(_), Seeder::IsThis) => {
-                let problem = "is one too many: this is a second operator's bundle already";
-                return Err(wrong(("seeder", problem.to_owned())));
+                return Err(wrong(
+                    "is one too many: this is a second operator's bundle already",
+                ));
             }
             (Some(second), Seeder::MayBeNamed) => {
                 let second = Self::read_one(&folder.join(second), Seeder::IsThis)?;
@@ -162,228 +138,18 @@ impl Bundle {
 
     /// A second operator that is the first is a mistake of who built the image. It is asked over TLS alone: its seed is
     /// worth something against HQ only where it is not read on the way.
-    fn check_seeder(&self, mut seeder: Self) -> Result<Box<Self>, (&'static str, String)> {
+    fn check_seeder(&self, mut seeder: Self) -> Result<Box<Self>, &'static str> {
         let mut roots = seeder.protocol_roots.iter();
         if seeder.hq_id == self.hq_id || roots.any(|root| self.protocol_roots.contains(root)) {
-            let problem = "has the id or a root of this HQ: a second operator is somebody else";
-            return Err(("seeder", problem.to_owned()));
+            return Err("has the id or a root of this HQ: a second operator is somebody else");
         }
         seeder.origins.retain(Origin::is_tls);
         Ok(Box::new(seeder))
     }
 }
 
-impl Origin {
-    /// Takes an origin as text.
-    ///
-    /// # Errors
-    ///
-    /// For people: what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let expected = "expected https://<host>[:<port>]";
-        let uri: Uri = text
-            .parse()
-            .map_err(|error| format!("is no URL ({error}); {expected}"))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            Some(_) | None => return Err(format!("has no scheme https; {expected}")),
-        };
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err(format!("has a path or a query; {expected}"));
-        }
-        match uri.authority() {
-            Some(authority)
-                if !authority.host().is_empty() && !authority.as_str().contains('@') =>
-            {
-                Ok(Self { uri, tls })
-            }
-            Some(_) | None => Err(format!("has no host, or a user in it; {expected}")),
-        }
-    }
-
-    /// Whether it is reached over TLS.
-    #[must_use]
-    pub fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// As a URL.
-    #[must_use]
-    pub fn uri(&self) -> &Uri {
-        &self.uri
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.uri.to_string().trim_end_matches('/'))
-    }
-}
-
-/// Whether a bundle may name a second operator's.
-#[derive(Clone, Copy)]
-enum Seeder {
-    MayBeNamed,
-    IsThis,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBundle {
-    hq_id: String,
-    origins: Vec<String>,
-    protocol_roots: Vec<String>,
-    tls_root: PathBuf,
-    model: String,
-    zone: String,
-    #[serde(default)]
-    assessments: Vec<PathBuf>,
-    seeder: Option<PathBuf>,
-}
-
-impl RawBundle {
-    fn check(self) -> Result<(Bundle, PathBuf), (&'static str, String)> {
-        let in_id = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
-        if self.hq_id.is_empty() || self.hq_id.len() > MAX_ID || !self.hq_id.bytes().all(in_id) {
-            return Err((
-                "hq_id",
-                format!("must be 1 to {MAX_ID} characters of a-z A-Z 0-9 . _ : / -"),
-            ));
-        }
-        if self.origins.len() > MAX_ORIGINS {
-            return Err((
-                "origins",
-                format!(
-                    "names {} places; {MAX_ORIGINS} are the most",
-                    self.origins.len()
-                ),
-            ));
-        }
-        let origins = self
-            .origins
-            .iter()
-            .map(|text| {
-                Origin::parse(text)
-                    .map_err(|problem| ("origins", format!("has {text:?}, which {problem}")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if !origins.iter().any(Origin::is_tls) {
-            return Err((
-                "origins",
-                "has no https URL: only the first contact may go without TLS".to_owned(),
-            ));
-        }
-        if self.protocol_roots.len() != ROOTS {
-            let got = self.protocol_roots.len();
-            return Err((
-                "protocol_roots",
-                format!("has {got} keys; exactly {ROOTS} are expected: active, then cold spare"),
-            ));
-        }
-        let roots = self
-            .protocol_roots
-            .iter()
-            .map(|text| root(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        if roots[0] == roots[1] {
-            return Err((
-                "protocol_roots",
-                "has the same key twice: the cold spare must be another key".to_owned(),
-            ));
-        }
-        let in_folder = |name: &Path| {
-            let mut parts = name.components();
-            matches!(
-                (parts.next(), parts.next()),
-                (Some(Component::Normal(_)), None)
-            )
-        };
-        let outside = |field| {
-            let problem = "must name files in the bundle's folder".to_owned();
-            Err((field, problem))
-        };
-        if !in_folder(&self.tls_root) {
-            return outside("tls_root");
-        }
-        if !self.assessments.iter().all(|name| in_folder(name)) {
-            return outside("assessments");
-        }
-        if !self.seeder.iter().all(|name| in_folder(name)) {
-            return outside("seeder");
-        }
-        if self.assessments.len() > MAX_ASSESSMENTS {
-            let got = self.assessments.len();
-            let problem = format!("names {got} files; {MAX_ASSESSMENTS} are the most");
-            return Err(("assessments", problem));
-        }
-        check_text(&self.model).map_err(|problem| ("model", problem))?;
-        check_zone(&self.zone).map_err(|problem| ("zone", problem))?;
-        let bundle = Bundle {
-            hq_id: self.hq_id,
-            origins,
-            protocol_roots: roots,
-            tls_roots: Vec::new(),
-            model: self.model,
-            zone: self.zone,
-            assessments: Vec::new(),
-            seeder: None,
-        };
-        Ok((bundle, self.tls_root))
-    }
-}
-
-/// A model or firmware version: what the contract takes.
-pub(crate) fn check_text(text: &str) -> Result<(), String> {
-    if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
-        return Err(format!(
-            "must be 1 to {MAX_TEXT} characters without control characters"
-        ));
-    }
-    Ok(())
-}
-
-fn check_zone(zone: &str) -> Result<(), String> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if zone.len() > MAX_ZONE || !zone.split('.').all(label) || !zone.contains('.') {
-        return Err(format!(
-            "must be a DNS name in lower case without the final dot, at most {MAX_ZONE} characters"
-        ));
-    }
-    Ok(())
-}
-
-fn root(text: &str) -> Result<[u8; 32], (&'static str, String)> {
-    let mut key = [0; 32];
-    match Base64UrlUnpadded::decode(text, &mut key) {
-        Ok(decoded) if decoded.len() == 32 => Ok(key),
-        Ok(_) | Err(_) => Err((
-            "protocol_roots",
-            format!(
-                "has {text:?}, which is no Ed25519 public key of 32 bytes in base64url without padding"
-            ),
-        )),
-    }
-}
-
 const FILE: &str = "bundle.toml";
 const MAX_FILE: u64 = 64 * 1024;
-const MAX_ID: usize = 128;
-/// Each is tried for its full time-out before the next.
-pub(crate) const MAX_ORIGINS: usize = 4;
-/// The most assessments that an image ships (`wit/provisioner.wit`).
-const MAX_ASSESSMENTS: usize = 8;
-const ROOTS: usize = 2;
-const MAX_TEXT: usize = 64;
-/// Leaves room for the longest label and address below it (RFC 1035 section 2.3.4).
-const MAX_ZONE: usize = 150;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 use std::fs;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
+
 use super::*;
 
 #[test]
