@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the component and puts it at target/component/otscert.wasm. Beside it, for tests: the double that refuses
 # everything, with which a test shows that HQ really runs its component; and the machine's primitives as a component of
-# their own, for published vectors, built as the component is so that what the vectors show holds for it.
+# their own, for published vectors, built as the component is so that what the vectors show holds for it. And the parts
+# of compositions (components/README.md): doubles, the attenuator, what stands on WASI.
 #
 # A file is replaced only when its bytes change, and in one step, so that crates which include it are not rebuilt for
 # nothing and never see half of it. The build has a target folder of its own: it may use another compiler than the
@@ -41,6 +42,10 @@ CARGO_TARGET_DIR=target/guest cargo build --locked --package otscert-guest --pac
 # would be compiled in another way.
 CARGO_TARGET_DIR=target/guest cargo rustc --locked --package otscert-guest-crypto --crate-type cdylib \
   --profile component --target $target
+# By themselves as well: features that their crates want of others must not reach the component.
+parts=(contract-types entropy-fixed network-script storage-memory network-pinned entropy-wasi network-wasi storage-wasi
+  runner)
+CARGO_TARGET_DIR=target/guest cargo build --locked "${parts[@]/#/--package=otscert-}" --profile component --target $target
 
 place() { # built file, name
   local built=target/guest/$target/component/$1 wanted=target/component/$2 sum
@@ -52,6 +57,10 @@ place() { # built file, name
   if command -v sha256sum > /dev/null; then sum=$(sha256sum "$wanted"); else sum=$(shasum -a 256 "$wanted"); fi
   printf '%s  %d bytes  sha256:%s\n' "$wanted" "$(wc -c < "$wanted")" "${sum%% *}"
 }
+for part in "${parts[@]}"; do
+  built=otscert-$part.wasm
+  place "${built//-/_}" "$part.wasm"
+done
 place otscert_refuse_all.wasm refuse-all.wasm
 place otscert_guest_crypto.wasm guest-crypto.wasm
 place otscert_guest.wasm otscert.wasm

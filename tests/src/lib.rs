@@ -4,7 +4,7 @@
 //! with it. Boxes are real processes ([`BoxProcess`]), boxes inside this process
 //! ([`BoxInside`]), or the machine alone with every byte in the test's hands ([`NativeBox`]).
 //! [`Client`] is the browser: it resolves names through HQ's DNS and trusts one root. [`Browser`] is a
-//! real one, for pages with scripts. [`boards`] differ in where their randomness comes from.
+//! real one, for pages with scripts. [`stock`] is a runtime that knows nothing of this project. [`boards`] differ in where their randomness comes from.
 //!
 //! Everything listens on loopback, on ports that were free; what was started is ended with its
 //! handle, by its process id.
@@ -21,6 +21,7 @@ mod ports;
 mod process;
 mod relay;
 mod small_disk;
+pub mod stock;
 mod store;
 mod wire;
 mod world;

@@ -1,0 +1,7 @@
+//! Generated from `wit/` and `components/wit/`.
+
+wit_bindgen::generate!({
+    world: "otscert:wasi/contract-types",
+    path: ["../../wit", "../wit/wasi"],
+    generate_all,
+});
