@@ -92,6 +92,12 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         listen.join(", ")
     )?;
     writeln!(out, "boxes            on {}", device_endpoint.listen)?;
+    if let Some(listen) = device_endpoint.danger_plain_http {
+        writeln!(
+            out,
+            "boxes            on {listen} without TLS, this machine only"
+        )?;
+    }
     if let Some(listen) = people.listen {
         let names: Vec<_> = people.names.iter().map(ToString::to_string).collect();
         let certificate = match &people.certificate {

@@ -1,5 +1,6 @@
 //! What settings must hold, one by one and together.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -62,6 +63,7 @@ pub(super) fn settings(
     let keys = check.keys(keys);
     let people = check.people(people, zone.as_ref(), overrides);
     let device_endpoint = DeviceEndpoint {
+        danger_plain_http: check.plain_http(device_endpoint.danger_plain_http),
         listen: overrides.device_listen.unwrap_or(device_endpoint.listen),
         files: CertificateFiles {
             certificate: check.path(&device_endpoint.certificate),
@@ -228,6 +230,20 @@ impl Check<'_> {
             roots,
             oldest_grant_epoch: raw.oldest_grant_epoch,
         }
+    }
+
+    fn plain_http(&mut self, address: Option<SocketAddr>) -> Option<SocketAddr> {
+        let address = address?;
+        if !address.ip().is_loopback() {
+            self.wrong(
+                "device_endpoint.danger_plain_http",
+                format!(
+                    "is {address}, which others can reach: without TLS devices are served on a loopback address of \
+                     this machine only, as in \"127.0.0.1:8480\""
+                ),
+            );
+        }
+        Some(address)
     }
 
     fn people(

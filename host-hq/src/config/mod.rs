@@ -116,6 +116,9 @@ pub struct DeviceEndpoint {
     pub listen: SocketAddr,
     /// A leaf of HQ's private TLS CA.
     pub files: CertificateFiles,
+    /// Where it listens without TLS as well, a loopback address: for a device on this machine whose runtime cannot be
+    /// told to trust HQ's TLS root.
+    pub danger_plain_http: Option<SocketAddr>,
 }
 
 /// HQ's DNS.

@@ -85,6 +85,7 @@ pub(super) struct RawDeviceEndpoint {
     pub(super) listen: SocketAddr,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) danger_plain_http: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

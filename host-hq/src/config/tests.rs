@@ -276,6 +276,27 @@ fn the_same_site_and_a_public_ca_can_be_meant() {
 }
 
 #[test]
+fn devices_are_served_without_tls_on_a_loopback_address_only() {
+    let with = |address: &str| {
+        let to = format!("[device_endpoint]\ndanger_plain_http = \"{address}\"");
+        parse(&GOOD.replace("[device_endpoint]", &to))
+    };
+    assert_eq!(parse(GOOD).unwrap().device_endpoint.danger_plain_http, None);
+    for loopback in ["127.0.0.1:8480", "[::1]:8480"] {
+        let config = with(loopback).unwrap();
+        let plain = config.device_endpoint.danger_plain_http.unwrap();
+        assert_eq!(plain.to_string(), loopback);
+    }
+    for reachable in ["0.0.0.0:8480", "[::]:8480", "192.168.1.7:8480"] {
+        let error = with(reachable).unwrap_err().to_string();
+        assert!(
+            error.contains("danger_plain_http") && error.contains("loopback"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn flags_and_environment_override_the_file() {
     let overrides = Overrides {
         data: Some("/srv/hq".into()),

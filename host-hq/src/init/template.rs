@@ -129,6 +129,9 @@ roots = {roots}
 listen = {device_listen}
 certificate = "tls/device-endpoint.pem"
 key = "tls/device-endpoint.key"
+# For developers: also without TLS, for a device on this machine whose runtime cannot be told of the CA
+# (components/README.md). Refused for any address but a loopback one.
+# danger_plain_http = "127.0.0.1:8480"
 
 # People come here. HQ gets the certificate by itself, as it does for boxes; or name files that somebody else keeps
 # fresh (both are read again when they change):

@@ -27,6 +27,7 @@ use crate::tls::{self, Resolver};
 /// The endpoints, open and not answering yet.
 pub(super) struct Endpoints {
     pub(super) device: Endpoint,
+    pub(super) plain: Option<Endpoint>,
     pub(super) people: Option<Endpoint>,
     pub(super) admin: Endpoint,
 }
@@ -47,6 +48,22 @@ impl Endpoints {
             limits,
         )
         .await?;
+        let plain = match config.device_endpoint.danger_plain_http {
+            Some(listen) => {
+                tracing::warn!(%listen, "devices on this machine are served without TLS (danger_plain_http)");
+                Some(
+                    Endpoint::listen(
+                        "the device endpoint without TLS",
+                        "device_endpoint.danger_plain_http",
+                        listen,
+                        None,
+                        limits,
+                    )
+                    .await?,
+                )
+            }
+            None => None,
+        };
         let people = match config.people.listen {
             Some(listen) => {
                 let tls = Some(tls::server_config(Arc::clone(&resolvers.people))?);
@@ -73,6 +90,7 @@ impl Endpoints {
         .await?;
         Ok(Self {
             device,
+            plain,
             people,
             admin,
         })
@@ -123,6 +141,9 @@ impl Shared {
                 ("people", Arc::clone(&resolvers.people)),
             ],
         });
+        let plain = endpoints
+            .plain
+            .map(|endpoint| tokio::spawn(endpoint.run(device.clone(), self.stop.clone())));
         let mut tasks = vec![
             tokio::spawn(endpoints.device.run(device, self.stop.clone())),
             tokio::spawn(endpoints.admin.run(admin, self.stop.clone())),
@@ -133,6 +154,7 @@ impl Shared {
                 self.stop.clone(),
             )),
         ];
+        tasks.extend(plain);
         if let Some(endpoint) = endpoints.people {
             let api = PeopleApi {
                 hq_id: config.hq_id.as_str().into(),
