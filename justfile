@@ -98,6 +98,15 @@ e2e-boards: component
     cargo build --locked --workspace --bins
     cargo test --locked -p otscert-tests --test end_to_end boards -- --nocapture
 
+# Runs a device under a runtime that knows nothing of this project: jco, from npm, on node (./x installs it)
+e2e-wasi: component
+    cargo build --locked --workspace --bins
+    cargo test --locked -p otscert-tests --test composition -- --ignored --nocapture jco
+
+# Puts a composition together: `just compose device --output device.wasm` (components/README.md)
+compose *args: component
+    @cargo run --quiet --locked -p otscert-compositions --bin otscert-compose -- "$@"
+
 # Removes what was built here (what ./x installed stays in its cache folder)
 clean:
     cargo clean

@@ -142,6 +142,10 @@ pub fn compose(wac: &str, parts: &Parts, allowed: Allowed) -> Result<Vec<u8>, Co
         })
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "wac's own errors, some fifty, which people read and nobody decides on"
+)]
 fn refusal(error: wac_parser::resolution::Error) -> ComposeError {
     use wac_parser::resolution::Error;
     match error {
@@ -153,10 +157,6 @@ fn refusal(error: wac_parser::resolution::Error) -> ComposeError {
             part: name,
             reason: format!("{source:#}"),
         },
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "wac's own errors, some thirty, which people read and nobody decides on"
-        )]
         other => ComposeError::Resolve {
             reason: with_causes(&other),
         },

@@ -227,12 +227,12 @@ impl Folder {
 }
 
 fn open_folder(parent: &Descriptor, path: &str) -> Result<Descriptor, ErrorCode> {
-    parent.open_at(
-        PathFlags::SYMLINK_FOLLOW,
-        path,
-        OpenFlags::DIRECTORY,
-        DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
-    )
+    let open = |flags| parent.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::DIRECTORY, flags);
+    match open(DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY) {
+        // A runtime that does not know the flag lets every folder be changed that it gives (jco).
+        Err(ErrorCode::Unsupported) => open(DescriptorFlags::READ),
+        opened => opened,
+    }
 }
 
 fn checked(name: &str) -> Result<&str, FolderError> {

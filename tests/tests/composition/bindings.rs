@@ -1,5 +1,8 @@
 //! Generated from `wit/` and `components/wit/`, and the instances that the tests use.
 
+use std::sync::OnceLock;
+
+use otscert_compositions::{Allowed, Parts, compose};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
@@ -21,14 +24,18 @@ pub(crate) mod pinned {
     });
 }
 
-/// Makes an instance of a composition that asks for nothing.
+/// Makes an instance of a composition that asks for nothing; compiled once for all tests.
 pub(crate) fn instance<T>(
-    composition: &[u8],
+    wac: &'static str,
+    compiled: &'static OnceLock<Component>,
     instantiate: impl FnOnce(&mut Store<()>, &Component, &Linker<()>) -> wasmtime::Result<T>,
 ) -> (Store<()>, T) {
-    let engine = Engine::default();
-    let component = Component::new(&engine, composition).unwrap();
-    let mut store = Store::new(&engine, ());
-    let made = instantiate(&mut store, &component, &Linker::new(&engine)).unwrap();
+    let component = compiled.get_or_init(|| {
+        let composition = compose(wac, &Parts::built(), Allowed::Nothing).unwrap();
+        Component::new(&Engine::default(), composition).unwrap()
+    });
+    let mut store = Store::new(component.engine(), ());
+    let linker = Linker::new(component.engine());
+    let made = instantiate(&mut store, component, &linker).unwrap();
     (store, made)
 }

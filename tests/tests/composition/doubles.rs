@@ -1,7 +1,10 @@
 //! The shipped component on doubles: a test drives it by hand, in any runtime.
 
-use otscert_compositions::{Allowed, DOUBLES, Parts, compose};
+use std::sync::OnceLock;
+
+use otscert_compositions::DOUBLES;
 use wasmtime::Store;
+use wasmtime::component::Component;
 
 use crate::bindings::doubles::DeviceOnDoubles;
 use crate::bindings::doubles::exports::otscert::doubles::entropy_control::Behaviour;
@@ -150,8 +153,8 @@ struct Device {
 
 impl Device {
     fn new() -> Self {
-        let composition = compose(DOUBLES, &Parts::built(), Allowed::Nothing).unwrap();
-        let (mut store, exports) = instance(&composition, |store, component, linker| {
+        static COMPILED: OnceLock<Component> = OnceLock::new();
+        let (mut store, exports) = instance(DOUBLES, &COMPILED, |store, component, linker| {
             DeviceOnDoubles::instantiate(store, component, linker)
         });
         exports

@@ -4,7 +4,9 @@
 
 mod bindings;
 mod contract_types;
+mod device;
 mod doubles;
+mod jco;
 mod pinned;
 mod shape;
 mod wasi;

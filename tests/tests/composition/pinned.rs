@@ -1,7 +1,10 @@
 //! The attenuator, before a double that takes everything.
 
-use otscert_compositions::{Allowed, PINNED, Parts, compose};
+use std::sync::OnceLock;
+
+use otscert_compositions::PINNED;
 use wasmtime::Store;
+use wasmtime::component::Component;
 
 use crate::bindings::instance;
 use crate::bindings::pinned::PinnedBeforeADouble;
@@ -83,8 +86,8 @@ struct Pinned {
 
 impl Pinned {
     fn new() -> Self {
-        let composition = compose(PINNED, &Parts::built(), Allowed::Nothing).unwrap();
-        let (store, exports) = instance(&composition, |store, component, linker| {
+        static COMPILED: OnceLock<Component> = OnceLock::new();
+        let (store, exports) = instance(PINNED, &COMPILED, |store, component, linker| {
             PinnedBeforeADouble::instantiate(store, component, linker)
         });
         Self { store, exports }
