@@ -101,7 +101,7 @@ e2e-boards: component
 # Runs a device under a runtime that knows nothing of this project: jco, from npm, on node (./x installs it)
 e2e-wasi: component
     cargo build --locked --workspace --bins
-    cargo test --locked -p otscert-tests --test composition -- --ignored --nocapture jco
+    cargo test --locked --workspace --test composition -- --ignored --nocapture jco
 
 # Puts a composition together: `just compose device --output device.wasm` (components/README.md)
 compose *args: component

@@ -25,21 +25,17 @@ pub const DOUBLES: &str = include_str!("../doubles.wac");
 /// The attenuator before a double, for its test.
 pub const PINNED: &str = include_str!("../pinned.wac");
 
+/// A composition that may import nothing runs anywhere.
+pub const NOTHING: &[&str] = &[];
+/// One that may import standard interfaces runs on a stock runtime.
+pub const WASI: &[&str] = &["wasi:"];
+
 /// The name of the shipped component in a `.wac` file.
 pub const COMPONENT: &str = "otscert:component";
 
 /// What a composition may be made of, by name.
 #[derive(Debug, Clone)]
 pub struct Parts(BTreeMap<String, Vec<u8>>);
-
-/// What a composition as a whole may import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Allowed {
-    /// Nothing: it runs anywhere.
-    Nothing,
-    /// Standard interfaces, `wasi:…`: it runs on a stock runtime.
-    Wasi,
-}
 
 /// Why a composition is not made.
 #[derive(Debug, thiserror::Error)]
@@ -100,12 +96,12 @@ impl Parts {
     }
 }
 
-/// Puts a composition together.
+/// Puts a composition together. As a whole it may import what begins with one of `allowed`.
 ///
 /// # Errors
 ///
 /// [`ComposeError`]; for an import that is not allowed with its name, and that of the part that asks for it.
-pub fn compose(wac: &str, parts: &Parts, allowed: Allowed) -> Result<Vec<u8>, ComposeError> {
+pub fn compose(wac: &str, parts: &Parts, allowed: &[&str]) -> Result<Vec<u8>, ComposeError> {
     let document = Document::parse(wac).map_err(|error| ComposeError::Syntax {
         reason: error.to_string(),
     })?;
@@ -119,11 +115,7 @@ pub fn compose(wac: &str, parts: &Parts, allowed: Allowed) -> Result<Vec<u8>, Co
         .collect();
     let resolution = document.resolve(packages).map_err(refusal)?;
     for (import, _kind, _node) in resolution.graph().imports() {
-        let is_allowed = match allowed {
-            Allowed::Nothing => false,
-            Allowed::Wasi => import.starts_with(WASI),
-        };
-        if !is_allowed {
+        if !allowed.iter().any(|start| import.starts_with(start)) {
             return Err(ComposeError::ForeignImport {
                 part: importer(parts, import),
                 import: import.to_owned(),
@@ -190,5 +182,3 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-const WASI: &str = "wasi:";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use otscert_compositions::{Allowed, DEVICE, DEVICE_PINNED, Parts, compose};
+use otscert_compositions::{DEVICE, DEVICE_PINNED, Parts, WASI, compose};
 
 /// Puts a composition together and writes it.
 #[derive(Debug, Parser)]
@@ -19,6 +19,9 @@ struct Args {
     /// A part of one's own: the name that the `.wac` file gives it, and its file; it may take the place of a built one
     #[arg(long, value_name = "NAME=FILE")]
     part: Vec<String>,
+    /// Lets the whole import interfaces that begin so, besides `wasi:`: those that your own runtime has
+    #[arg(long, value_name = "START")]
+    allow: Vec<String>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -38,6 +41,8 @@ fn main() -> anyhow::Result<()> {
             fs::read(file).with_context(|| format!("reading {file}"))?,
         );
     }
-    let bytes = compose(&wac, &parts, Allowed::Wasi)?;
+    let own = args.allow.iter().map(String::as_str);
+    let allowed: Vec<_> = WASI.iter().copied().chain(own).collect();
+    let bytes = compose(&wac, &parts, &allowed)?;
     fs::write(&args.output, bytes).with_context(|| format!("writing {}", args.output.display()))
 }

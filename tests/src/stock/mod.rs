@@ -1,5 +1,5 @@
 //! A stock runtime: a host for commands of WASI 0.2 that links wasmtime-wasi and wasmtime-wasi-http and nothing of this
-//! project's. The one thing that it adds to them is a root of TLS that it trusts ([`trust`]).
+//! project's. The one thing that it adds to them is a root of TLS that it trusts (`trust.rs`).
 
 mod trust;
 
@@ -27,22 +27,8 @@ pub async fn run(
     tls: Arc<ClientConfig>,
     arguments: &[&str],
 ) -> wasmtime::Result<String> {
-    let mut linker = Linker::new(command.engine());
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     let printed = MemoryOutputPipe::new(MAX_PRINTED);
-    let mut wasi = WasiCtx::builder();
-    wasi.args(arguments)
-        .stdout(printed.clone())
-        .stderr(printed.clone())
-        .preopened_dir(folder, "/", FsPerms::ReadWrite)?;
-    let host = Stock {
-        wasi: wasi.build(),
-        http: WasiHttpCtx::new(),
-        hooks: Trusting(tls),
-        table: ResourceTable::new(),
-    };
-    let mut store = Store::new(command.engine(), host);
+    let (linker, mut store) = host(command.engine(), folder, tls, arguments, &printed)?;
     let command = Command::instantiate_async(&mut store, command, &linker).await?;
     let ended = command.wasi_cli_run().call_run(&mut store).await;
     let printed = String::from_utf8_lossy(&printed.contents()).into_owned();
@@ -51,6 +37,35 @@ pub async fn run(
         Ok(Err(())) => Err(format_err!("the command failed:\n{printed}")),
         Err(trap) => Err(trap.context(format!("the command trapped:\n{printed}"))),
     }
+}
+
+/// What a component is instantiated on.
+///
+/// # Errors
+///
+/// If there is no such folder.
+pub fn host(
+    engine: &Engine,
+    folder: &Path,
+    tls: Arc<ClientConfig>,
+    arguments: &[&str],
+    printed: &MemoryOutputPipe,
+) -> wasmtime::Result<(Linker<Stock>, Store<Stock>)> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let mut wasi = WasiCtx::builder();
+    wasi.args(arguments)
+        .stdout(printed.clone())
+        .stderr(printed.clone())
+        .preopened_dir(folder, "/", FsPerms::ReadWrite)?;
+    let stock = Stock {
+        wasi: wasi.build(),
+        http: WasiHttpCtx::new(),
+        hooks: Trusting(tls),
+        table: ResourceTable::new(),
+    };
+    Ok((linker, Store::new(engine, stock)))
 }
 
 /// Compiles a command.
@@ -62,7 +77,12 @@ pub fn compile(command: &[u8]) -> wasmtime::Result<Component> {
     Component::new(&Engine::default(), command)
 }
 
-struct Stock {
+/// What a store holds.
+#[expect(
+    missing_debug_implementations,
+    reason = "parts of it have none, and nobody prints it"
+)]
+pub struct Stock {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Trusting,

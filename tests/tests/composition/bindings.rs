@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use otscert_compositions::{Allowed, Parts, compose};
+use otscert_compositions::{NOTHING, PARTS, Parts, compose};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
@@ -24,6 +24,43 @@ pub(crate) mod pinned {
     });
 }
 
+/// Interface `entropy` over WASI.
+pub(crate) mod entropy {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../components/wit/wasi"],
+        world: "otscert:wasi/entropy-adapter",
+        exports: { default: async },
+        additional_derives: [PartialEq],
+    });
+}
+
+/// Interface `storage` over WASI.
+pub(crate) mod storage {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../components/wit/wasi"],
+        world: "otscert:wasi/storage-adapter",
+        exports: { default: async },
+        additional_derives: [PartialEq],
+    });
+}
+
+/// Interfaces `network` and `deliveries` over WASI.
+pub(crate) mod network {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../components/wit/wasi"],
+        world: "otscert:wasi/network-adapter",
+        exports: { default: async },
+        additional_derives: [PartialEq],
+    });
+}
+
+/// A part, compiled; by itself, for its own tests.
+pub(crate) fn part(name: &str) -> Component {
+    let name = format!("otscert:{name}");
+    let (_, bytes) = PARTS.iter().find(|(known, _)| *known == name).unwrap();
+    Component::new(&Engine::default(), bytes).unwrap()
+}
+
 /// Makes an instance of a composition that asks for nothing; compiled once for all tests.
 pub(crate) fn instance<T>(
     wac: &'static str,
@@ -31,7 +68,7 @@ pub(crate) fn instance<T>(
     instantiate: impl FnOnce(&mut Store<()>, &Component, &Linker<()>) -> wasmtime::Result<T>,
 ) -> (Store<()>, T) {
     let component = compiled.get_or_init(|| {
-        let composition = compose(wac, &Parts::built(), Allowed::Nothing).unwrap();
+        let composition = compose(wac, &Parts::built(), NOTHING).unwrap();
         Component::new(&Engine::default(), composition).unwrap()
     });
     let mut store = Store::new(component.engine(), ());

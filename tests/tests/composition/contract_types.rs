@@ -1,18 +1,13 @@
 //! The part `contract-types`.
 
-use otscert_compositions::PARTS;
-use wasmtime::Engine;
-use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
+
+use crate::bindings::part;
 
 #[test]
 pub(crate) fn the_types_are_all_that_it_exports() {
-    let engine = Engine::default();
-    let (_, bytes) = PARTS
-        .iter()
-        .find(|(name, _)| *name == "otscert:contract-types")
-        .unwrap();
-    let component = Component::new(&engine, bytes).unwrap();
+    let component = part("contract-types");
+    let engine = component.engine().clone();
     let ty = component.component_type();
     assert_eq!(ty.imports(&engine).count(), 0);
     let exports: Vec<_> = ty.exports(&engine).collect();

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use otscert_compositions::{Allowed, DEVICE, DEVICE_PINNED, Parts, compose};
+use otscert_compositions::{DEVICE, DEVICE_PINNED, Parts, WASI, compose};
 use otscert_tests::{World, WorldOptions, free_port, stock};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
@@ -64,11 +64,7 @@ impl Device {
         roots: RootCertStore,
         arguments: &[&str],
     ) -> anyhow::Result<String> {
-        let tls = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let running = stock::run(compiled(wac)?, &self.preopen, Arc::new(tls), arguments);
+        let running = stock::run(compiled(wac)?, &self.preopen, trusting(roots), arguments);
         running.await.map_err(|error| anyhow::anyhow!("{error:?}"))
     }
 
@@ -113,12 +109,13 @@ impl Device {
         let (_, leaf) = X509Certificate::from_der(&chain[0])?;
         let names = leaf.subject_alternative_name()?.context("no names")?;
         let names = names.value.general_names.iter();
-        let names: Vec<_> = names
-            .filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some((*name).to_owned()),
-                _ => None,
-            })
-            .collect();
+        let dns = |name: &GeneralName<'_>| {
+            let GeneralName::DNSName(name) = name else {
+                anyhow::bail!("{name:?} in the certificate");
+            };
+            Ok((*name).to_owned())
+        };
+        let names: Vec<_> = names.map(dns).collect::<Result<_, _>>()?;
         let shown = names[0].replace('*', "192-168-1-7").try_into()?;
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
@@ -129,6 +126,7 @@ impl Device {
     }
 }
 
+/// Runs a test to its end.
 pub(crate) fn on_a_runtime(test: impl Future<Output = anyhow::Result<()>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -148,9 +146,17 @@ fn compiled(wac: &str) -> anyhow::Result<&'static Component> {
     if let Some(component) = cell.get() {
         return Ok(component);
     }
-    let bytes = compose(wac, &Parts::built(), Allowed::Wasi)?;
+    let bytes = compose(wac, &Parts::built(), WASI)?;
     let component = stock::compile(&bytes).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     Ok(cell.get_or_init(|| component))
+}
+
+/// TLS with these roots.
+pub(crate) fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use otscert_compositions::{Allowed, DEVICE, Parts, compose};
+use otscert_compositions::{DEVICE, Parts, WASI, compose};
 use otscert_tests::{Process, Tried, WorldOptions, eventually};
 
 use crate::device::{Device, on_a_runtime, world_in_plain};
@@ -22,7 +22,7 @@ fn a_device_under_jco_reaches_serving() {
         let device = Device::new(&world, "jco")?;
         device.prefer(&origin, "danger_plain_http = true\n")?;
         let file = world.folder().join("device.wasm");
-        fs::write(&file, compose(DEVICE, &Parts::built(), Allowed::Wasi)?)?;
+        fs::write(&file, compose(DEVICE, &Parts::built(), WASI)?)?;
 
         let mut command = Command::new(jco.join("node_modules/.bin/jco"));
         command

@@ -2,7 +2,8 @@
 
 use otscert_component::{COMPONENT as SHIPPED, sha256_hex, sha256_hex_of};
 use otscert_compositions::{
-    Allowed, COMPONENT, ComposeError, DEVICE, DEVICE_PINNED, DOUBLES, PARTS, PINNED, Parts, compose,
+    COMPONENT, ComposeError, DEVICE, DEVICE_PINNED, DOUBLES, NOTHING, PARTS, PINNED, Parts, WASI,
+    compose,
 };
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
@@ -12,7 +13,7 @@ use wasmtime::component::Component;
 fn a_device_composition_asks_for_standard_interfaces_only_and_is_a_command() {
     let engine = Engine::default();
     for wac in [DEVICE, DEVICE_PINNED] {
-        let bytes = compose(wac, &Parts::built(), Allowed::Wasi).unwrap();
+        let bytes = compose(wac, &Parts::built(), WASI).unwrap();
         let component = Component::new(&engine, &bytes).unwrap();
         let ty = component.component_type();
         let imports: Vec<_> = ty.imports(&engine).map(|(name, _)| name).collect();
@@ -48,7 +49,7 @@ fn a_device_composition_asks_for_standard_interfaces_only_and_is_a_command() {
 #[test]
 fn the_component_inside_has_the_shipped_digest() {
     for wac in [DEVICE, DEVICE_PINNED, DOUBLES] {
-        let bytes = compose(wac, &Parts::built(), Allowed::Wasi).unwrap();
+        let bytes = compose(wac, &Parts::built(), WASI).unwrap();
         let inside = components_inside(&bytes);
         let digests: Vec<_> = inside.iter().map(|bytes| sha256_hex_of(bytes)).collect();
         let found = digests.iter().filter(|digest| **digest == sha256_hex());
@@ -60,12 +61,12 @@ fn the_component_inside_has_the_shipped_digest() {
 fn no_double_is_in_a_device_composition() {
     let doubles = ["entropy-fixed", "network-script", "storage-memory"].map(part);
     for wac in [DEVICE, DEVICE_PINNED] {
-        let bytes = compose(wac, &Parts::built(), Allowed::Wasi).unwrap();
+        let bytes = compose(wac, &Parts::built(), WASI).unwrap();
         for inside in components_inside(&bytes) {
             assert!(!doubles.contains(&inside));
         }
     }
-    let on_doubles = compose(DOUBLES, &Parts::built(), Allowed::Nothing).unwrap();
+    let on_doubles = compose(DOUBLES, &Parts::built(), NOTHING).unwrap();
     let inside = components_inside(&on_doubles);
     assert!(doubles.iter().all(|double| inside.contains(double)));
 }
@@ -74,7 +75,7 @@ fn no_double_is_in_a_device_composition() {
 fn compositions_of_doubles_ask_for_nothing() {
     let engine = Engine::default();
     for wac in [DOUBLES, PINNED] {
-        let bytes = compose(wac, &Parts::built(), Allowed::Nothing).unwrap();
+        let bytes = compose(wac, &Parts::built(), NOTHING).unwrap();
         let component = Component::new(&engine, bytes).unwrap();
         assert_eq!(component.component_type().imports(&engine).count(), 0);
     }
@@ -89,7 +90,7 @@ fn a_component_that_asks_for_more_is_refused_with_the_name_of_the_import() {
         let asked = contract.iter().map(String::as_str).chain([import]);
         parts.put(COMPONENT, asking_for(asked));
         for wac in [DEVICE, DEVICE_PINNED, DOUBLES] {
-            let error = compose(wac, &parts, Allowed::Wasi).unwrap_err();
+            let error = compose(wac, &parts, WASI).unwrap_err();
             assert!(error.to_string().contains(import), "{error}");
             let ComposeError::ForeignImport { part, import: got } = error else {
                 panic!("refused for another reason: {error}");
@@ -104,12 +105,12 @@ fn an_adapter_that_asks_for_more_than_standard_interfaces_is_refused_too() {
     let adapter = "otscert:entropy-wasi";
     let mut parts = Parts::built();
     parts.put(adapter, asking_for(["acme:camera/shutter"]));
-    let error = compose(DEVICE, &parts, Allowed::Wasi).unwrap_err();
+    let error = compose(DEVICE, &parts, WASI).unwrap_err();
     assert!(!matches!(error, ComposeError::Encode { .. }), "{error}");
 
     // One that does its work, and looks through the shutter as well.
     let source = format!("package t:t;\nlet a = new {adapter} {{ ... }};\nexport a as a;\n");
-    let error = compose(&source, &parts, Allowed::Wasi).unwrap_err();
+    let error = compose(&source, &parts, WASI).unwrap_err();
     let ComposeError::ForeignImport { part, import } = error else {
         panic!("refused for another reason: {error}");
     };
@@ -123,14 +124,14 @@ fn an_adapter_that_asks_for_more_than_standard_interfaces_is_refused_too() {
 fn what_is_no_component_is_refused_by_name() {
     let mut parts = Parts::built();
     parts.put(COMPONENT, b"no component".to_vec());
-    let error = compose(DEVICE, &parts, Allowed::Wasi).unwrap_err();
+    let error = compose(DEVICE, &parts, WASI).unwrap_err();
     assert!(error.to_string().contains(COMPONENT), "{error}");
     assert!(
         matches!(error, ComposeError::NoComponent { .. }),
         "{error:?}"
     );
 
-    let error = compose("package", &Parts::built(), Allowed::Wasi).unwrap_err();
+    let error = compose("package", &Parts::built(), WASI).unwrap_err();
     assert!(matches!(error, ComposeError::Syntax { .. }), "{error:?}");
 }
 
@@ -138,7 +139,7 @@ fn what_is_no_component_is_refused_by_name() {
 fn a_part_that_does_not_do_its_work_is_refused() {
     let mut parts = Parts::built();
     parts.put("otscert:entropy-wasi", part("storage-wasi"));
-    let error = compose(DEVICE, &parts, Allowed::Wasi).unwrap_err();
+    let error = compose(DEVICE, &parts, WASI).unwrap_err();
     assert!(matches!(error, ComposeError::Resolve { .. }), "{error:?}");
     assert_ne!(SHIPPED, part("runner"));
 }
@@ -165,19 +166,20 @@ fn components_inside(composition: &[u8]) -> Vec<Vec<u8>> {
     parser.set_features(wasmparser::WasmFeatures::all());
     let mut depth = 0_usize;
     for payload in parser.parse_all(composition) {
-        match payload.unwrap() {
-            Payload::ComponentSection {
-                unchecked_range, ..
-            } => {
-                if depth == 0 {
-                    let range = unchecked_range.start as usize..unchecked_range.end as usize;
-                    inside.push(composition[range].to_vec());
-                }
-                depth += 1;
+        let payload = payload.unwrap();
+        if let Payload::ComponentSection {
+            unchecked_range: range,
+            ..
+        } = &payload
+        {
+            if depth == 0 {
+                inside.push(composition[range.start as usize..range.end as usize].to_vec());
             }
-            Payload::ModuleSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
+            depth += 1;
+        } else if let Payload::ModuleSection { .. } = payload {
+            depth += 1;
+        } else if let Payload::End(_) = payload {
+            depth = depth.saturating_sub(1);
         }
     }
     inside
