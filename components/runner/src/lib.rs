@@ -6,7 +6,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `image-bundle/` | as `otscert-hq init` wrote it; its TLS root is for the runtime, not for this |
-//! | `runner.toml` | what the image and the board say ([`config`]); optional |
+//! | `runner.toml` | what the image and the board say (`config.rs`); optional |
 //! | `unit.toml` | what the factory wrote into this unit, as the device host reads it; optional |
 //! | `records/` | the machine's, by way of `storage-wasi` |
 //! | `tls/server.pem` | written: chain, then private key, in one file so that no reader sees half of a change |

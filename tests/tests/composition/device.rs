@@ -68,11 +68,24 @@ impl Device {
         running.await.map_err(|error| anyhow::anyhow!("{error:?}"))
     }
 
+    /// Runs with a runtime that has been told of HQ's root.
+    pub(crate) async fn run_trusting_hq(
+        &self,
+        wac: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
+        self.run(wac, self.roots()?, arguments).await
+    }
+
     pub(crate) async fn run_once(&self, wac: &str) -> anyhow::Result<String> {
+        self.run_once_trusting(wac, self.roots()?).await
+    }
+
+    fn roots(&self) -> anyhow::Result<RootCertStore> {
         let root = self.folder().join("image-bundle/tls-root.pem");
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(root)?)?;
-        self.run_once_trusting(wac, roots).await
+        Ok(roots)
     }
 
     pub(crate) async fn run_once_trusting(

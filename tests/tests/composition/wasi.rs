@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use otscert_compositions::{DEVICE, DEVICE_PINNED};
-use otscert_tests::{World, WorldOptions};
+use otscert_tests::{Tried, World, WorldOptions, eventually};
 use rustls::RootCertStore;
 
 use crate::device::{Device, ONCE, on_a_runtime, world_in_plain};
@@ -109,3 +109,63 @@ fn without_tls_a_device_sends_its_first_contact_only_unless_it_is_told_to() {
         Ok(())
     });
 }
+
+/// The power goes again and again, soon after each start and a little later each time.
+#[test]
+fn a_device_that_is_cut_off_again_and_again_reaches_serving_as_one_device() {
+    on_a_runtime(async {
+        let world = World::start(&WorldOptions::Private).await?;
+        let device = Device::new(&world, "cut-off")?;
+        let mut cut_off = 0;
+        for tenths in 1..=MAX_CUTS {
+            let running = device.run_once(DEVICE);
+            let limit = Duration::from_millis(100 * tenths);
+            match tokio::time::timeout(limit, running).await {
+                Ok(ended) => {
+                    ended?;
+                    break;
+                }
+                Err(_cut) => cut_off += 1,
+            }
+        }
+        device.run_once(DEVICE).await?;
+        device.serves(&world).await?;
+        ensure!(cut_off >= 2, "cut off {cut_off} times");
+        let starts = fs::read_to_string(device.folder().join("resumptions"))?;
+        ensure!(starts.trim().parse::<u64>()? >= cut_off, "{starts} starts");
+        let listed = world.hq.json(&["devices", "list"])?;
+        ensure!(listed.as_array().map(Vec::len) == Some(1), "{listed}");
+        Ok(())
+    });
+}
+
+#[test]
+fn without_once_a_device_stays_and_renews() {
+    on_a_runtime(async {
+        let world = World::start(&WorldOptions::Pebble { life: LIFE_S }).await?;
+        let device = Device::new(&world, "renewing")?;
+        device.run_once(DEVICE).await?;
+        let file = device.folder().join("tls/server.pem");
+        let first = fs::read_to_string(&file)?;
+        let running = device.run_trusting_hq(DEVICE, &["device"]);
+        let renewed = eventually(
+            Duration::from_secs(2 * LIFE_S),
+            "another certificate",
+            || async {
+                let file = fs::read_to_string(&file)?;
+                Ok(Tried::when(file != first, (), device.status()?))
+            },
+        );
+        tokio::select! {
+            ended = running => anyhow::bail!("it ended: {ended:?}"),
+            renewed = renewed => renewed?,
+        }
+        device.serves(&world).await?;
+        Ok(())
+    });
+}
+
+/// By the last, four seconds after its start, it is serving.
+const MAX_CUTS: u64 = 40;
+/// Renewed when a third is left.
+const LIFE_S: u64 = 60;
