@@ -95,12 +95,12 @@ quickstart-test: build
 
 # Runs the tests of boards, among them those that need a real browser (./x installs Chromium for it)
 e2e-boards: component
-    cargo build --locked --workspace --bins
-    cargo test --locked -p otscert-tests --test end_to_end boards -- --nocapture
+    cargo build --locked --workspace --bins --tests
+    cargo test --locked --workspace --test end_to_end boards -- --nocapture
 
 # Runs a device under a runtime that knows nothing of this project: jco, from npm, on node (./x installs it)
 e2e-wasi: component
-    cargo build --locked --workspace --bins
+    cargo build --locked --workspace --bins --tests
     cargo test --locked --workspace --test composition -- --ignored --nocapture jco
 
 # Puts a composition together: `just compose device --output device.wasm` (components/README.md)
