@@ -271,11 +271,16 @@ impl System {
     }
 
     /// What HQ calls the box that has this stored.
-    pub(crate) fn device_id(&self, disk: Number) -> Option<DeviceId> {
-        match box_record(&self.records(disk))?.phase {
-            Phase::Enrolled(member, _) => Some(member.device),
-            Phase::Fresh(_) | Phase::Enrolling(..) => None,
+    pub(crate) fn device_id(&mut self, disk: Number) -> Option<DeviceId> {
+        if let Some(known) = self.ids.get(&disk) {
+            return known.clone();
         }
+        let id = match box_record(&self.records(disk)).map(|record| record.phase) {
+            Some(Phase::Enrolled(member, _)) => Some(member.device),
+            Some(Phase::Fresh(_) | Phase::Enrolling(..)) | None => None,
+        };
+        self.ids.insert(disk, id.clone());
+        id
     }
 
     /// What is stored, with one record as it was before.

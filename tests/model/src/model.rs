@@ -1,6 +1,6 @@
 //! Everything that may happen next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use otscert_machine::hq::event::NoteKind;
@@ -9,6 +9,7 @@ use crate::boxes::{Birth, Moved, Push};
 use crate::broken::Broken;
 use crate::ca::Mood;
 use crate::host::Records;
+use crate::settle::Place;
 use crate::hq::{Ask, Decided, Store};
 use crate::state::{Bounds, Budget, COPY, ENOUGH, FLIGHTS, Flight, From, Unit, World};
 use crate::system::System;
@@ -26,7 +27,10 @@ pub(crate) struct Inner {
     pub(crate) system: System,
     pub(crate) requests: Table<BTreeSet<Number>>,
     pub(crate) answers: Table<BTreeSet<(Number, Number)>>,
-    pub(crate) settled: std::collections::HashMap<crate::settle::Place, bool>,
+    /// A set with one more, and whether that repeats a random value.
+    more_requests: HashMap<(Number, Number), (Number, bool)>,
+    more_answers: HashMap<(Number, Number, Number), Number>,
+    pub(crate) settled: HashMap<Place, bool>,
     /// How often what happened: for the properties that say that it does.
     pub(crate) counts: BTreeMap<&'static str, usize>,
 }
@@ -40,7 +44,6 @@ pub(crate) struct Action {
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "they are printed where a property does not hold")]
 pub(crate) enum What {
     /// A box does something; which, and what happened to it.
     Box(usize, Doing),
@@ -99,7 +102,9 @@ impl Search {
                 system: System::new(bounds.models, bounds.few_names),
                 requests: Table::new(),
                 answers: Table::new(),
-                settled: std::collections::HashMap::new(),
+                more_requests: HashMap::new(),
+                more_answers: HashMap::new(),
+                settled: HashMap::new(),
                 counts: BTreeMap::new(),
             }),
         }
@@ -209,10 +214,7 @@ impl Inner {
                 self.count(name);
             }
         }
-        let mut answers = (**self.answers.of(world.answers)).clone();
-        if answers.insert((request, decided.answer.unwrap())) {
-            after.answers = self.answers.number(answers);
-        }
+        after.answers = self.with_answer(world.answers, request, decided.answer.unwrap());
         self.look_at_hq(&mut after);
         (after, decided)
     }
@@ -250,19 +252,38 @@ impl Inner {
 
     /// What a box sent, others may have seen; no random value in it was in anything before.
     fn sent(&mut self, world: &World, after: &mut World, moved: &Moved) {
-        if moved.sent.is_empty() {
-            return;
-        }
-        let mut requests = (**self.requests.of(world.requests)).clone();
+        after.requests = world.requests;
         for sent in &moved.sent {
-            let message = Arc::clone(self.system.message_of(*sent));
-            let repeats = requests
-                .iter()
-                .any(|other| message.repeats_a_draw_of(self.system.message_of(*other)));
+            let (requests, repeats) = self.with_request(after.requests, *sent);
+            after.requests = requests;
             after.broken.note(Broken::DRAWN_TWICE, repeats);
-            requests.insert(*sent);
         }
-        after.requests = self.requests.number(requests);
+    }
+
+    fn with_request(&mut self, set: Number, request: Number) -> (Number, bool) {
+        if let Some(known) = self.more_requests.get(&(set, request)) {
+            return *known;
+        }
+        let mut requests = (**self.requests.of(set)).clone();
+        let message = Arc::clone(self.system.message_of(request));
+        let repeats = requests
+            .iter()
+            .any(|other| message.repeats_a_draw_of(self.system.message_of(*other)));
+        requests.insert(request);
+        let known = (self.requests.number(requests), repeats);
+        self.more_requests.insert((set, request), known);
+        known
+    }
+
+    fn with_answer(&mut self, set: Number, request: Number, answer: Number) -> Number {
+        if let Some(known) = self.more_answers.get(&(set, request, answer)) {
+            return *known;
+        }
+        let mut answers = (**self.answers.of(set)).clone();
+        answers.insert((request, answer));
+        let known = self.answers.number(answers);
+        self.more_answers.insert((set, request, answer), known);
+        known
     }
 
     /// All rows that wait, up to the end of a stage.

@@ -36,7 +36,10 @@ impl Inner {
     /// Whether a box comes to where it should.
     pub(crate) fn settles(&mut self, world: &World, who: usize) -> bool {
         let mut at = world.clone();
-        at.alarm = false;
+        if at.alarm {
+            at.alarm = false;
+            self.accept(&mut at, who);
+        }
         let mut path = Vec::new();
         let mut good = false;
         for _ in 0..MOST_STEPS {
@@ -112,11 +115,20 @@ impl Inner {
                 if waits >= LONG {
                     let quarters = waits.millis().div_ceil(QUARTER.millis());
                     at.quarter += u16::try_from(quarters).unwrap();
+                } else if self.system.due(at.hq, at.quarter + 1).is_some() {
+                    at.quarter += 1;
                 }
                 let moved = self.system.push(life, Push::Wake, at.quarter, unit.clock);
                 *at = self.moved(at, who, &moved, 0);
                 Come::On
             }
+        }
+    }
+
+    fn accept(&mut self, at: &mut World, who: usize) {
+        self.count("the operator accepted a box");
+        if let Some(subject) = self.subject_of(at, who) {
+            at.hq = self.system.ask(at.hq, Ask::Accept(subject), at.quarter).0;
         }
     }
 
@@ -138,10 +150,7 @@ impl Inner {
                 if !reason {
                     return Come::Alarmed;
                 }
-                self.count("the operator accepted a box");
-                if let Some(subject) = self.subject_of(&taken, who) {
-                    taken.hq = self.system.ask(taken.hq, Ask::Accept(subject), taken.quarter).0;
-                }
+                self.accept(&mut taken, who);
             }
             let flights = &mut taken.units[who].as_mut().unwrap().flights;
             let mut waiting = flights.iter_mut().flatten();

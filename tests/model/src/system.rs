@@ -8,7 +8,7 @@ use otscert_machine::crypto::Crypto;
 use otscert_machine::device::Config as BoxConfig;
 use otscert_machine::hq::Config as HqConfig;
 use otscert_machine::peer::{Answer, Endpoint};
-use otscert_machine::types::Digest;
+use otscert_machine::types::{DeviceId, Digest};
 use otscert_machine::x509::csr;
 use serde_json::Value;
 
@@ -71,6 +71,9 @@ pub(crate) struct System {
     pub(crate) one_name: HashMap<Number, bool>,
     pub(crate) tokens: HashMap<Number, Number>,
     pub(crate) token_texts: Table<String>,
+    pub(crate) ids: HashMap<Number, Option<DeviceId>>,
+    /// Where each question led from each store.
+    pub(crate) asked: HashMap<(Number, Ask, u16), (Number, Arc<Decided>)>,
     /// Different questions put to the device and to HQ.
     pub(crate) calls: usize,
 }
@@ -107,6 +110,8 @@ impl System {
             one_name: HashMap::new(),
             tokens: HashMap::new(),
             token_texts: Table::new(),
+            ids: HashMap::new(),
+            asked: HashMap::new(),
             calls: 0,
         }
     }
