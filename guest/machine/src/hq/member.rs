@@ -65,10 +65,12 @@ pub(super) fn received(
     let stored = bundle
         .answer(&device.id)
         .filter(|stored| stored.request == digest);
-    if device.is_retired() {
-        match stored {
-            Some(stored) => desk.reply_again(Reply::Again(stored.clone())),
-            None => {
+    if let Standing::Retired { by, .. } = device.standing {
+        match (stored, by) {
+            // Its farewell again: the answer was lost.
+            (Some(stored), RetiredBy::Device) => desk.reply_again(Reply::Again(stored.clone())),
+            // What was answered before the operator's word may bring a certificate.
+            (Some(_), RetiredBy::Operator) | (None, _) => {
                 let detail = "a new identity is needed";
                 desk.refuse(sub, digest, ProblemKind::Retired, detail, None);
             }

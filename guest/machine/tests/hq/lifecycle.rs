@@ -439,6 +439,25 @@ fn what_is_issued_after_the_end_is_revoked_and_what_was_not_finalized_is_dropped
     }
 }
 
+/// Found by the model checker: the answer with the certificate was lost, the operator retired the
+/// box, and the box sent its poll again.
+#[test]
+fn a_box_that_was_retired_meanwhile_gets_no_certificate_by_asking_again() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    client.order(&mut world);
+    world.pass(Span::from_minutes(1));
+    let poll = client.poll_bytes(None);
+    let lost = world.request(Endpoint::Poll, &poll);
+    let Said::Poll(lost) = client.read(Endpoint::Poll, &poll, &lost) else {
+        panic!("it would have been answered");
+    };
+    assert!(matches!(lost.status, OrderStatus::Issued(_)));
+    world.command(&client.subject(), Command::Retire);
+    let again = client.send(&mut world, Endpoint::Poll, poll);
+    assert_eq!(refused(again), ProblemKind::Retired);
+}
+
 #[test]
 fn hq_gets_a_certificate_of_its_own_by_the_same_way() {
     let mut world = World::new();
