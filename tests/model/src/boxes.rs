@@ -359,8 +359,8 @@ impl Held {
             return nothing;
         }
         let bytes = records.get(CREDENTIAL_KEY);
-        let credential: Option<CredentialRecord> = bytes
-            .map(|bytes| record::open(RecordKind::DeviceCredential, bytes, &CRYPTO).unwrap());
+        let credential: Option<CredentialRecord> =
+            bytes.map(|bytes| record::open(RecordKind::DeviceCredential, bytes, &CRYPTO).unwrap());
         Self::read(credential.as_ref(), Some(member.names))
     }
 

@@ -171,7 +171,9 @@ impl System {
             .as_ref()
             .map(|reply| reply.problem.clone())
             .unwrap_or_default();
-        let answer = decision.reply.map(|reply| self.answer(reply.body, &refused));
+        let answer = decision
+            .reply
+            .map(|reply| self.answer(reply.body, &refused));
         let notes: Vec<NoteKind> = decision.notes.iter().map(|note| note.kind).collect();
         let took_enrolment = self.is_enrolment(ask)
             && [NoteKind::Enrolled, NoteKind::Rejoined, NoteKind::Restored]
@@ -357,7 +359,6 @@ impl System {
             .find(|(_, at)| *at <= now)
             .map(|(subject, _)| *subject)
     }
-
 }
 
 impl Store {

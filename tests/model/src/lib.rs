@@ -10,6 +10,7 @@ mod broken;
 mod ca;
 #[path = "../../../guest/machine/tests/hq/certificate.rs"]
 mod certificate;
+mod happens;
 mod host;
 mod hq;
 mod model;

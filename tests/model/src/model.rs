@@ -8,9 +8,10 @@ use otscert_machine::hq::event::NoteKind;
 use crate::boxes::{Birth, Moved, Push};
 use crate::broken::Broken;
 use crate::ca::Mood;
+use crate::happens::{BY_OPERATOR, ENROLLED, FIRST, NEXT, REJOINED, RESTORED, RETIRED, SWAPPED};
 use crate::host::Records;
-use crate::settle::Place;
 use crate::hq::{Ask, Decided, Store};
+use crate::settle::Place;
 use crate::state::{Bounds, Budget, COPY, ENOUGH, FLIGHTS, Flight, From, Unit, World};
 use crate::system::System;
 use crate::table::{Number, Table};
@@ -202,13 +203,13 @@ impl Inner {
         after.broken.note_all(decided.broken);
         after.quarter += u16::from(decided.took_enrolment);
         if decided.noted(NoteKind::Rejoined) {
-            self.count("a box enrolled again");
+            self.count(REJOINED);
             at_most(&mut after, ENOUGH - 1);
         }
         for (kind, name) in [
-            (NoteKind::Enrolled, "a box enrolled"),
-            (NoteKind::Restored, "HQ learnt that it had lost something"),
-            (NoteKind::Retired, "a box retired"),
+            (NoteKind::Enrolled, ENROLLED),
+            (NoteKind::Restored, RESTORED),
+            (NoteKind::Retired, RETIRED),
         ] {
             if decided.noted(kind) {
                 self.count(name);
@@ -405,7 +406,10 @@ impl Next<'_> {
         self.cut(world, who, &[unit.disk], Doing::Rest, ENOUGH);
         if self.inner.system.life(life).wake_at.is_some() {
             let push = Push::Wake;
-            let moved = self.inner.system.push(life, push, world.quarter, unit.clock);
+            let moved = self
+                .inner
+                .system
+                .push(life, push, world.quarter, unit.clock);
             self.lands(world, who, &moved, Doing::Wake, ENOUGH);
         }
         for (place, flight) in unit.flights().enumerate() {
@@ -458,8 +462,7 @@ impl Next<'_> {
                 self.answer(&replayed, who, flight, answer, ENOUGH - 1);
                 continue;
             }
-            self.inner
-                .count("a box was given the answer to another request");
+            self.inner.count(SWAPPED);
             let unit = replayed.units[who].clone().unwrap();
             let push = Push::Answer(flight.request, answer);
             let moved =
@@ -483,8 +486,8 @@ impl Next<'_> {
         let after = self.inner.system.life(moved.life).version;
         if after > before {
             self.inner.count(match before {
-                0 => "a box took its first certificate",
-                _ => "a box took the next certificate",
+                0 => FIRST,
+                _ => NEXT,
             });
         }
         let quiet = self.inner.system.life(moved.life).in_flight().is_empty();
@@ -655,7 +658,7 @@ impl Next<'_> {
                     let (hq, decided) = self.inner.system.ask(world.hq, ask, world.quarter);
                     next.hq = hq;
                     next.broken.note_all(decided.broken);
-                    self.inner.count("the operator retired a box");
+                    self.inner.count(BY_OPERATOR);
                     self.push(What::Retired(who), next);
                 }
             }

@@ -11,6 +11,7 @@ use otscert_machine::time::Span;
 
 use crate::boxes::Push;
 use crate::ca::Mood;
+use crate::happens::{ACCEPTED, REFUSED};
 use crate::hq::Ask;
 use crate::model::Inner;
 use crate::state::{COPY, Flight, Unit, World};
@@ -126,7 +127,7 @@ impl Inner {
     }
 
     fn accept(&mut self, at: &mut World, who: usize) {
-        self.count("the operator accepted a box");
+        self.count(ACCEPTED);
         if let Some(subject) = self.subject_of(at, who) {
             at.hq = self.system.ask(at.hq, Ask::Accept(subject), at.quarter).0;
         }
@@ -167,7 +168,7 @@ impl Inner {
         *at = self.moved(at, who, &moved, 0);
         let said = self.system.said(answer).problem.clone();
         if FOR_GOOD.contains(&said.as_str()) {
-            self.count("a refusal for good was heard");
+            self.count(REFUSED);
             return Come::Refused;
         }
         let polled = self.system.message_of(request).endpoint == Endpoint::Poll;
@@ -194,7 +195,12 @@ fn may_alarm(world: &World, who: usize) -> bool {
 }
 
 /// Refusals that only a person can lift, or none.
-const FOR_GOOD: [&str; 4] = ["retired", "admission-closed", "bad-credential", "unknown-model"];
+const FOR_GOOD: [&str; 4] = [
+    "retired",
+    "admission-closed",
+    "bad-credential",
+    "unknown-model",
+];
 /// Of a run that ends: each exchange is two, each stage at the CA one, and the waiting between.
 const MOST_STEPS: usize = 200;
 /// A wait after which HQ's nonce of `contact` is another.

@@ -111,9 +111,7 @@ pub(crate) struct Bounds {
     pub(crate) each_row: bool,
     /// Only the first box meets faults.
     pub(crate) quiet: bool,
-    /// States that must be among those that are found.
-    pub(crate) sometimes: &'static [&'static str],
-    /// What must happen on the way.
+    /// What must happen, by [`crate::happens`].
     pub(crate) happens: &'static [&'static str],
 }
 
@@ -140,7 +138,6 @@ impl Bounds {
             few_names: false,
             each_row: false,
             quiet: false,
-            sometimes: &[],
             happens: &[],
         }
     }
