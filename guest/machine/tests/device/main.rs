@@ -14,6 +14,7 @@ mod starved;
 mod table;
 
 use otscert_crypto::RustCrypto;
+use otscert_machine::crypto::Secret;
 use otscert_machine::device::Device;
 use otscert_machine::device::drive::Input;
 use otscert_machine::peer::{Answer, Endpoint};
@@ -23,6 +24,7 @@ use otscert_machine::wire::json::Json;
 use otscert_machine::wire::message::Command;
 use otscert_machine::wire::problem::{self, ProblemKind};
 use otscert_machine::wire::trust::Grant;
+use otscert_machine::x509::csr;
 
 use mini_hq::MiniHq;
 use rig::{NOW, Rig};
@@ -125,6 +127,22 @@ fn a_renewal_uses_a_new_key_and_the_old_certificate_serves_meanwhile() {
     assert_ne!(second.private_key.expose(), first.private_key.expose());
     assert!(rig.states.contains(&"Renewing"));
     assert!(!rig.states_after_serving().contains(&"AwaitingCertificate"));
+}
+
+#[test]
+fn a_certificate_for_another_key_is_refused_and_the_old_one_serves() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    let first = rig.device.credential().unwrap();
+    let key = Secret::new([9; 32]);
+    let names = &rig.progress().names;
+    rig.hq.instead = csr::build(&RustCrypto, &key, names, &[1; 32]);
+    rig.wait(Span::from_days(33));
+    let held = rig.device.credential().unwrap();
+    assert_eq!((held.version, held.chain), (first.version, first.chain));
+    let trouble = rig.hq.trouble.take().unwrap();
+    assert!(trouble.contains("another key"), "{trouble}");
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) struct MiniHq {
     pub(crate) refuse_enrol: Option<ProblemKind>,
     pub(crate) foreign_grant: bool,
     pub(crate) trouble: Option<String>,
+    /// Certified instead of what the box asks for.
+    pub(crate) instead: Option<Vec<u8>>,
     /// What HQ takes for the unit's secret.
     pub(crate) sealing: Option<UnitSecret>,
     pub(crate) contacts: Vec<Contact>,
@@ -80,6 +82,7 @@ impl MiniHq {
             refuse_enrol: None,
             foreign_grant: false,
             trouble: None,
+            instead: None,
             sealing: None,
             contacts: Vec::new(),
             shown: Vec::new(),
@@ -305,7 +308,7 @@ impl MiniHq {
                 (OrderStatus::Working, Span::from_millis(300))
             }
             Some((csr, _)) => {
-                let der = issue(csr, self.clock);
+                let der = issue(self.instead.as_ref().unwrap_or(csr), self.clock);
                 if serving == Some(Digest::of(&RustCrypto, &der)) {
                     return (OrderStatus::Idle, Span::from_hours(12));
                 }
