@@ -60,9 +60,8 @@ mod quick {
     }
 
     #[test]
-    fn a_box_that_its_owner_or_the_operator_retires() {
+    fn a_box_that_the_operator_retires() {
         let most = Budget {
-            owner: 1,
             operator: 1,
             ..most(2)
         };
@@ -255,12 +254,9 @@ mod full {
         let most = Budget {
             replays: 1,
             restores: 1,
-            restarts: 1,
             turns: 1,
-            clocks: 1,
-            ca: 1,
             copies: 1,
-            ..most(1)
+            ..most(2)
         };
         check(with(one(From::Ordered), most, &[CLONE_FOUND, RESTORED]));
     }
