@@ -85,6 +85,14 @@ replay *args: component
     @cargo build --locked --workspace --bins
     @"${CARGO_TARGET_DIR:-target}/debug/otscert-replay" "$@"
 
+# Searches every order of events between boxes, HQ and a CA within bounds, and prints what holds (about 8 minutes)
+model *args:
+    cargo test --locked --profile model -p otscert-model -- --ignored --nocapture --test-threads 1 "$@"
+
+# Breaks the machine's rules one by one in a copy, and shows which test notices (--quick: those that CI breaks)
+sabotage *args:
+    @cargo run --locked --quiet -p otscert-sabotage -- "$@"
+
 # Runs every fuzz target for SECONDS each
 fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"

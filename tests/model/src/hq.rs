@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use otscert_machine::crypto::Crypto;
-use otscert_machine::hq::drive::{Command, Decision, Input};
+use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
 use otscert_machine::hq::event::{Load, NoteKind};
 use otscert_machine::hq::records::{Key, Record, Standing};
 use otscert_machine::hq::{self};
@@ -146,8 +146,12 @@ impl System {
             unstored,
             ..
         } = call;
-        // Else the operator asks for what makes no sense: nothing changes.
-        let decision = outcome.unwrap_or_default();
+        let decision = match outcome {
+            Ok(decision) => decision,
+            // The operator asks for what makes no sense: nothing changes.
+            Err(AdvanceError::NoSuchSubject(_)) => Decision::default(),
+            Err(error) => panic!("{ask:?}: {error}"),
+        };
 
         let mut broken = Broken::default();
         broken.note(Broken::UNSTORED, unstored);

@@ -116,7 +116,6 @@ impl Search {
 }
 
 /// Searches everything within the bounds and prints what was found.
-#[expect(clippy::print_stdout, reason = "the counts are what a search shows")]
 pub(crate) fn check(bounds: Bounds) -> usize {
     let thread = std::thread::current();
     let name = thread

@@ -7,6 +7,7 @@
 //! would catch everything; so the tests of all are run once before. A text that is not found, a rule
 //! whose breach does not compile, and a test that does not fail are errors.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -134,6 +135,11 @@ impl Tree {
                 fs::copy(from, &to).with_context(|| format!("copying {name}"))?;
             }
         }
+        prune(
+            &root,
+            &root,
+            &names.split_terminator('\0').map(PathBuf::from).collect(),
+        )?;
         Ok(Self { root, target })
     }
 
@@ -211,6 +217,19 @@ impl Sabotage {
         );
         Ok(text.replace(&self.find, &self.replace))
     }
+}
+
+/// Removes what is in the copy and not in the tree: cargo finds tests by their place.
+fn prune(root: &Path, folder: &Path, known: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            prune(root, &path, known)?;
+        } else if !known.contains(path.strip_prefix(root)?) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file so that cargo sees that it changed, however coarse the clock of the file system.
