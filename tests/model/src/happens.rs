@@ -26,3 +26,5 @@ pub(crate) const BY_OPERATOR: &str = "the operator retired a box";
 pub(crate) const ACCEPTED: &str = "the operator accepted a box";
 /// It ends a run without faults.
 pub(crate) const REFUSED: &str = "a refusal for good was heard";
+/// HQ drew a name that another has.
+pub(crate) const TAKEN: &str = "HQ drew a name that is taken";

@@ -78,6 +78,11 @@ impl Decided {
         self.notes.contains(&kind)
     }
 
+    /// It had no name for a box.
+    pub(crate) fn lacks_a_name(&self) -> bool {
+        self.refused == "unavailable"
+    }
+
     /// It took two boxes for one identity.
     pub(crate) fn alarms(&self) -> bool {
         self.noted(NoteKind::Challenged) || self.refused == "challenged"
@@ -129,7 +134,13 @@ impl System {
     fn decide(&mut self, before: &Store, ask: Ask, quarter: u16) -> Decided {
         self.calls += 1;
         let (input, luck) = self.input(ask);
-        let seed = CRYPTO.sha256(&[b"hq", &luck, &quarter.to_be_bytes()]);
+        // Else a name that was drawn once would hardly be drawn again.
+        let since = if self.few_names {
+            quarter / LUCK
+        } else {
+            quarter
+        };
+        let seed = CRYPTO.sha256(&[b"hq", &luck, &since.to_be_bytes()]);
         let stored: BTreeMap<&str, Number> = before
             .records
             .iter()
@@ -383,3 +394,6 @@ impl Store {
         }
     }
 }
+
+/// Quarters of an hour for which HQ draws the same, where it draws few names.
+const LUCK: u16 = 3;

@@ -8,7 +8,7 @@ use otscert_machine::hq::event::NoteKind;
 use crate::boxes::{Birth, Moved};
 use crate::broken::Broken;
 use crate::ca::Mood;
-use crate::happens::{ENROLLED, REJOINED, RESTORED, RETIRED};
+use crate::happens::{ENROLLED, REJOINED, RESTORED, RETIRED, TAKEN};
 use crate::host::Records;
 use crate::hq::{Ask, Decided, Store};
 use crate::next::Next;
@@ -206,6 +206,9 @@ impl Inner {
         if decided.noted(NoteKind::Rejoined) {
             self.count(REJOINED);
             at_most(&mut after, ENOUGH - 1);
+        }
+        if decided.lacks_a_name() {
+            self.count(TAKEN);
         }
         for (kind, name) in [
             (NoteKind::Enrolled, ENROLLED),

@@ -5,7 +5,7 @@ use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 use crate::broken::Broken;
 use crate::happens::{
     ACCEPTED, BY_OPERATOR, CLONE_FOUND, CLONE_NOT_YET, ENROLLED, FIRST, NEXT, REFUSED, REJOINED,
-    RESTORED, RETIRED, SWAPPED, TURNED_BACK_FOUND,
+    RESTORED, RETIRED, SWAPPED, TAKEN, TURNED_BACK_FOUND,
 };
 use crate::model::{Action, Search};
 use crate::state::{Bounds, COPY, ENOUGH, World};
@@ -89,6 +89,7 @@ fn happens(name: &str) -> fn(&Search, &World) -> bool {
         SWAPPED => |search, _| search.has_counted(SWAPPED),
         BY_OPERATOR => |search, _| search.has_counted(BY_OPERATOR),
         ACCEPTED => |search, _| search.has_counted(ACCEPTED),
+        TAKEN => |search, _| search.has_counted(TAKEN),
         REFUSED => |search, _| search.has_counted(REFUSED),
         other => panic!("nobody knows when {other}"),
     }

@@ -6,7 +6,7 @@
 
 use crate::happens::{
     ACCEPTED, BY_OPERATOR, CLONE_FOUND, CLONE_NOT_YET, ENROLLED, FIRST, NEXT, REFUSED, REJOINED,
-    RESTORED, RETIRED, SWAPPED, TURNED_BACK_FOUND,
+    RESTORED, RETIRED, SWAPPED, TAKEN, TURNED_BACK_FOUND,
 };
 use crate::properties::check;
 use crate::state::{Bounds, Budget, From};
@@ -60,6 +60,16 @@ mod quick {
     }
 
     #[test]
+    fn a_second_box_for_which_the_same_names_are_drawn() {
+        let bounds = Bounds {
+            from: [From::Enrolled, From::New],
+            few_names: true,
+            ..two(From::New)
+        };
+        check(with(bounds, most(2), &[ENROLLED, TAKEN]));
+    }
+
+    #[test]
     fn a_box_that_the_operator_retires() {
         let most = Budget {
             operator: 1,
@@ -91,7 +101,7 @@ mod full {
             few_names: true,
             ..two(From::New)
         };
-        assert!(check(with(bounds, most, &[ENROLLED, RESTORED])) >= MILLION);
+        assert!(check(with(bounds, most, &[ENROLLED, RESTORED, TAKEN])) >= MILLION);
     }
 
     #[test]

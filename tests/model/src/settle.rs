@@ -202,6 +202,6 @@ const FOR_GOOD: [&str; 4] = [
     "unknown-model",
 ];
 /// Of a run that ends: each exchange is two, each stage at the CA one, and the waiting between.
-const MOST_STEPS: usize = 200;
+const MOST_STEPS: usize = 400;
 /// A wait after which HQ's nonce of `contact` is another.
 const LONG: Span = Span::from_minutes(1);

@@ -130,9 +130,17 @@ impl Tree {
         let names = String::from_utf8(listed.stdout)?;
         for name in names.split_terminator('\0') {
             let (from, to) = (Path::new(name), root.join(name));
-            if from.is_file() && fs::read(from).ok() != fs::read(&to).ok() {
+            if !from.is_file() {
+                continue;
+            }
+            let bytes = fs::read(from).with_context(|| format!("reading {name}"))?;
+            let bytes = match name {
+                "Cargo.toml" | "Cargo.lock" => renamed(&String::from_utf8(bytes)?).into_bytes(),
+                _ => bytes,
+            };
+            if fs::read(&to).ok().as_ref() != Some(&bytes) {
                 fs::create_dir_all(to.parent().context("a file has a folder")?)?;
-                fs::copy(from, &to).with_context(|| format!("copying {name}"))?;
+                fs::write(&to, bytes).with_context(|| format!("copying {name}"))?;
             }
         }
         prune(
@@ -217,6 +225,26 @@ impl Sabotage {
         );
         Ok(text.replace(&self.find, &self.replace))
     }
+}
+
+/// The manifest or the lock file, with another version of this project's packages.
+///
+/// Cargo knows a package of a workspace by name, version and place in it, not by where the workspace
+/// is: broken code built in the copy would pass for the tree's own, in the target folder that both
+/// share for the sake of everybody else's crates.
+fn renamed(text: &str) -> String {
+    let mut own = false;
+    let mut out = String::new();
+    for line in text.lines() {
+        let version = line.strip_prefix("version = \"").filter(|_| own);
+        match version.and_then(|rest| rest.strip_suffix('"')) {
+            Some(version) => out.push_str(&format!("version = \"{version}-sabotage\"")),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+        own = line.starts_with("name = \"otscert-") || line == "[workspace.package]";
+    }
+    out
 }
 
 /// Removes what is in the copy and not in the tree: cargo finds tests by their place.
