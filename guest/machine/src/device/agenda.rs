@@ -71,6 +71,12 @@ pub(super) fn jitter(config: &Config, unit: &Unit) -> u64 {
     mix(config, unit.boot_count, unit.exchanges)
 }
 
+/// As [`jitter`], another for each attempt: while one request is sent again and again, nothing else
+/// changes.
+pub(super) fn jitter_at(config: &Config, unit: &Unit, attempt: u32) -> u64 {
+    mix(config, jitter(config, unit), u64::from(attempt))
+}
+
 fn mix(config: &Config, a: u64, b: u64) -> u64 {
     let parts: [&[u8]; 3] = [&config.personal, &a.to_le_bytes(), &b.to_le_bytes()];
     let digest = config.crypto.sha256(&parts);

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter};
+use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter, jitter_at};
 use super::clock::Clock;
 use super::config::{Config, Credential};
 use super::enrolled::Enrolled;
@@ -473,7 +473,8 @@ pub(super) const fn repeats(kind: Option<ProblemKind>) -> bool {
 
 /// HQ has not looked at the request: it goes out again, unchanged, when HQ said.
 pub(super) fn hold_for(config: &Config, unit: &mut Unit, problem: &Problem, now: Moment) {
-    let span = backoff::delay(unit.link.attempt, Policy::Hq, jitter(config, unit));
+    let noise = jitter_at(config, unit, unit.link.attempt);
+    let span = backoff::delay(unit.link.attempt, Policy::Hq, noise);
     unit.link = Link {
         in_flight: false,
         asked: None,
@@ -490,7 +491,7 @@ pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: M
         // The first retry comes at once; after that something is wrong on one side.
         Some(ProblemKind::StaleNonce) if attempt == 0 => Span::ZERO,
         Some(ProblemKind::StaleNonce | ProblemKind::RateLimited | ProblemKind::Unavailable) => {
-            backoff::delay(attempt, Policy::Hq, jitter(config, unit))
+            backoff::delay(attempt, Policy::Hq, jitter_at(config, unit, attempt))
         }
         Some(ProblemKind::Retired | ProblemKind::Challenged | ProblemKind::BadGrant) => {
             AFTER_FINAL_REFUSAL

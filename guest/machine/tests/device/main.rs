@@ -463,6 +463,27 @@ fn a_box_without_entropy_waits_and_says_why() {
     assert_eq!(rig.progress().state, "Serving");
 }
 
+/// Found by the model checker: the same request, held off again and again, drew the same part of a
+/// longer and longer range each time, so that an unlucky box came every few seconds for ever.
+#[test]
+fn a_box_that_is_put_off_again_and_again_draws_each_pause_anew() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    rig.hq.refuse = Some(ProblemKind::Unavailable);
+    rig.wait(Span::from_days(2));
+    let mut counts: Vec<u32> = (0..30)
+        .map(|_| {
+            let before = rig.hq.calls;
+            rig.wait(Span::from_days(1));
+            rig.hq.calls - before
+        })
+        .collect();
+    counts.sort_unstable();
+    counts.dedup();
+    assert!(counts.len() > 4, "times a day: {counts:?}");
+}
+
 #[test]
 fn hq_that_is_down_is_tried_again_later_and_later() {
     let mut rig = Rig::new();
