@@ -1,7 +1,7 @@
-//! An attenuator: stands between the component and another `network`, and lets a device reach HQ and nobody else.
+//! An attenuator: stands between the component and another `network`, and lets a device reach a device's peers and nobody else.
 //!
-//! It passes messages to peers `hq` and `courier` unchanged, and says `no-such-peer` for `ca` and `dns`, which are HQ's
-//! peers and never a device's; what is larger than the contract allows is `too-large` before anything behind it is
+//! It passes messages to `hq`, `courier` and `seeder` unchanged, and says `no-such-peer` for `ca` and `dns`, which are
+//! HQ's peers and never a device's; what is larger than the contract allows is `too-large` before anything behind it is
 //! asked. So whatever becomes of the component, and however generous the `network` behind this one is, a device talks
 //! to its HQ only. It keeps no state, and only a composition that has it needs to be looked at for that.
 
@@ -23,6 +23,7 @@ impl Guest for NetworkPinned {
         let request = match request {
             Request::Hq(message) => behind::Request::Hq(bounded(message)?),
             Request::Courier(message) => behind::Request::Courier(bounded(message)?),
+            Request::Seeder(message) => behind::Request::Seeder(bounded(message)?),
             Request::Ca(_) | Request::Dns(_) => return Err(Error::NoSuchPeer),
         };
         behind::submit(&exchange, &request).map_err(|error| match error {

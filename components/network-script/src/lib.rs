@@ -26,6 +26,7 @@ impl network::Guest for NetworkScript {
         let request = match request {
             Request::Hq(message) => network_control::Request::Hq(message),
             Request::Courier(message) => network_control::Request::Courier(message),
+            Request::Seeder(message) => network_control::Request::Seeder(message),
             Request::Ca(_) => network_control::Request::Ca,
             Request::Dns(_) => network_control::Request::Dns,
         };

@@ -51,7 +51,7 @@ impl Guest for NetworkWasi {
     fn submit(exchange: ExchangeId, request: Request) -> Result<(), Error> {
         let message = match request {
             Request::Hq(message) => message,
-            Request::Courier(_) | Request::Ca(_) | Request::Dns(_) => {
+            Request::Courier(_) | Request::Seeder(_) | Request::Ca(_) | Request::Dns(_) => {
                 return Err(Error::NoSuchPeer);
             }
         };

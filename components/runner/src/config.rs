@@ -148,6 +148,7 @@ impl Config {
                 personal: raw.personal.into_bytes(),
                 credential: credential(unit)?,
                 hq_trusted: raw.hq_trusted,
+                seeder: None,
                 assessments,
                 durable_storage: raw.durable_storage,
             },

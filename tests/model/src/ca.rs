@@ -63,7 +63,7 @@ impl System {
         let mut state = (**self.cas.of(ca)).clone();
         let mut broken = Broken::default();
         let answer = match &row.request {
-            Request::Hq { .. } => panic!("HQ asks itself"),
+            Request::Hq { .. } | Request::Seeder(_) => panic!("HQ asks itself"),
             Request::Dns(DnsOperation::Publish(_) | DnsOperation::Withdraw(_)) => {
                 Answer::Dns(DnsAnswer::Done)
             }
@@ -133,6 +133,7 @@ impl System {
                 | CaOperation::Revoke { .. },
             )
             | Request::Hq { .. }
+            | Request::Seeder(_)
             | Request::Dns(_) => false,
         }
     }
@@ -228,7 +229,7 @@ fn perform(
             let (start, serial) = (NOW / 1000 - 60, u8::try_from(at + 1).unwrap());
             let end = start + 400 * 86_400;
             let order = &mut orders[at];
-            order.chain = certificate::chain(&public, &order.names, start, end, serial);
+            order.chain = certificate::chain(&public, &order.names, start, end, serial.into());
             order.state = OrderState::Valid;
             report(orders, subject, at)
         }

@@ -54,6 +54,7 @@ pub(crate) fn box_config(personal: u8, model: &str) -> BoxConfig {
         personal: vec![personal],
         credential: Credential::default(),
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     }

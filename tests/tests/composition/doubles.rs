@@ -255,6 +255,7 @@ fn config() -> Config {
             secret: None,
         },
         hq_trusted: false,
+        seeder: None,
         assessments: Vec::new(),
         durable_storage: true,
     }

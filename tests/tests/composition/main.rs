@@ -37,7 +37,7 @@ mod tests_of {
         what_the_machine_submits_is_kept_for_the_test as network_script,
     };
     pub(super) use crate::network::each_submission_ends_in_one_delivery as network_wasi;
-    pub(super) use crate::pinned::a_device_reaches_hq_and_nobody_else as network_pinned;
+    pub(super) use crate::pinned::a_device_reaches_its_own_peers_and_nobody_else as network_pinned;
     pub(super) use crate::wasi::a_device_on_a_stock_runtime_reaches_serving as runner;
 }
 

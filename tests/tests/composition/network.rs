@@ -165,7 +165,8 @@ fn only_hq_is_a_peer_and_only_once_it_is_known_where_it_is() {
             body: Vec::new(),
         };
         for other in [
-            Request::Courier(message),
+            Request::Courier(message.clone()),
+            Request::Seeder(message),
             Request::Ca(CaOperation::OrderStatus(order)),
             Request::Dns(DnsOperation::Publish(DnsRecord::Label("l.test".to_owned()))),
         ] {

@@ -18,10 +18,11 @@ use crate::bindings::pinned::exports::otscert::provision::types::{
 };
 
 #[test]
-pub(crate) fn a_device_reaches_hq_and_nobody_else() {
+pub(crate) fn a_device_reaches_its_own_peers_and_nobody_else() {
     let mut pinned = Pinned::new();
     pinned.submit(Request::Hq(message(7))).unwrap();
     pinned.submit(Request::Courier(message(7))).unwrap();
+    pinned.submit(Request::Seeder(message(7))).unwrap();
     let ca = Request::Ca(CaOperation::NewOrder(NewOrder {
         ca: "ca".to_owned(),
         names: vec!["box.test".to_owned()],
@@ -45,7 +46,8 @@ pub(crate) fn a_device_reaches_hq_and_nobody_else() {
         pinned.taken(),
         [
             passed(Taken::Hq(message(7))),
-            passed(Taken::Courier(message(7)))
+            passed(Taken::Courier(message(7))),
+            passed(Taken::Seeder(message(7)))
         ],
         "unchanged, and nothing else"
     );
@@ -54,7 +56,7 @@ pub(crate) fn a_device_reaches_hq_and_nobody_else() {
 #[test]
 fn what_is_larger_than_the_contract_allows_is_refused_before_anything_behind_it_is_asked() {
     let mut pinned = Pinned::new();
-    for peer in [Request::Hq, Request::Courier] {
+    for peer in [Request::Hq, Request::Courier, Request::Seeder] {
         pinned.submit(peer(message(64 * 1024))).unwrap();
         let over = peer(message(64 * 1024 + 1));
         assert_eq!(pinned.submit(over), Err(Error::TooLarge));
@@ -62,7 +64,7 @@ fn what_is_larger_than_the_contract_allows_is_refused_before_anything_behind_it_
     let long = exchange(&"s".repeat(129));
     let refused = pinned.submit_as(&long, Request::Hq(message(1)));
     assert_eq!(refused, Err(Error::TooLarge));
-    assert_eq!(pinned.taken().len(), 2);
+    assert_eq!(pinned.taken().len(), 3);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter, jitter_at};
+use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter_at};
 use super::clock::Clock;
 use super::config::{Config, Credential};
 use super::enrolled::Enrolled;

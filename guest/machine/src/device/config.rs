@@ -104,17 +104,17 @@ impl Config {
         let seeder = self.seeder.as_ref().unwrap_or(&self.roots);
         for roots in [&self.roots, seeder] {
             if !(1..=2).contains(&roots.keys.len()) {
-                return error("roots", "one or two Ed25519 public keys are needed");
+                return error("roots", "one or two Ed25519 public keys");
             }
             if !(1..=MAX_HQ_ID).contains(&roots.hq_id.len()) {
-                return error("hq-id", "1 to 128 characters are needed");
+                return error("hq-id", "1 to 128 characters");
             }
         }
         if self.seeder.is_some() && seeder.hq_id == self.roots.hq_id {
             return error("seeder", "it is HQ itself");
         }
         if self.personal.len() > MAX_PERSONAL {
-            return error("personal", "at most 1024 bytes are taken");
+            return error("personal", "at most 1024 bytes");
         }
         match (&self.credential.secret, &self.credential.serial) {
             (Some(unit), _) if !(16..=64).contains(&unit.secret.expose().len()) => {
