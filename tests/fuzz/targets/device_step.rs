@@ -62,7 +62,7 @@ fuzz_target!(|data: &[u8]| {
                     stored = true;
                     records.outbox = outbox;
                 }
-                Effect::Submit { exchange, .. } => {
+                Effect::Submit { exchange, .. } | Effect::AskSeeder { exchange, .. } => {
                     let held = step.state.request_of(exchange).is_some();
                     assert!(
                         held,
@@ -221,13 +221,16 @@ fn reply(choices: &mut Choices<'_>, state: &State) -> Reply {
 }
 
 fn config() -> Config {
-    let root = Ed25519Public::new(Insecure.ed25519_public(&Secret::new([1; 32])));
+    let roots = |hq_id: &str, seed: u8| {
+        let root = Ed25519Public::new(Insecure.ed25519_public(&Secret::new([seed; 32])));
+        Roots {
+            hq_id: hq_id.into(),
+            keys: vec![root],
+        }
+    };
     Config {
         crypto: &Insecure,
-        roots: Roots {
-            hq_id: "hq".into(),
-            keys: vec![root],
-        },
+        roots: roots("hq", 1),
         model: ShortText::parse("model", "m").expect("short"),
         firmware: ShortText::parse("firmware", "f").expect("short"),
         build_time: Timestamp::from_millis(1_795_000_000_000),
@@ -241,7 +244,7 @@ fn config() -> Config {
             }),
         },
         hq_trusted: false,
-        seeder: None,
+        seeder: Some(roots("other", 2)),
         assessments: Vec::new(),
         durable_storage: true,
     }
