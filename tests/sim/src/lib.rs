@@ -14,9 +14,12 @@
 //! What it leaves out: HQ's records are a map here, committed whole after each call, and what the hosts do by
 //! themselves (SQL, leases, HTTP, TLS) is not in it; the tests of whole programs have that.
 
+mod boxes;
 #[path = "../../../guest/machine/tests/hq/certificate.rs"]
 mod certificate;
+mod configs;
 mod events;
+mod hq;
 mod invariants;
 mod memory;
 #[expect(
