@@ -111,6 +111,20 @@ e2e-wasi: component
     cargo build --locked --workspace --bins --tests
     cargo test --locked --workspace --test composition -- --ignored --nocapture jco
 
+# Builds the browser sandbox: static files in target/sandbox/ (with jco, from npm, on node; ./x installs it)
+sandbox: component
+    @node components/sandbox/build.mjs
+
+# Type-checks the sandbox and tests its runs: the file it runs is the shipped one, a seed gives one log
+sandbox-test: sandbox
+    "$OTSCERT_JCO/node_modules/.bin/tsc" -p components/sandbox
+    node --test components/sandbox/tests/
+
+# Records runs of the sandbox and replays them natively and on wasmtime: the same hashes, or it fails
+sandbox-replay: sandbox
+    cargo build --locked -p otscert-replay --bins
+    components/sandbox/replay.sh
+
 # Puts a composition together: `just compose device --output device.wasm` (components/README.md)
 compose *args: component
     @cargo run --quiet --locked -p otscert-compositions --bin otscert-compose -- "$@"

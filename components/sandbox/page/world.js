@@ -1,0 +1,558 @@
+// Boxes, HQ, the CA, the zone and the network between them, in virtual time.
+//
+// Every party is an instance of the same component. Everything random comes from one seed, so that the same seed and the
+// same orders give the same run.
+
+import { Agenda } from './agenda.js';
+import { DAY, START, deviceConfig, hqConfig } from './config.js';
+import { Memory } from './memory.js';
+import { Ca, Zone } from './peers.js';
+import { Seeded } from './seeded.js';
+
+/**
+ * @template T
+ * @typedef {{ ok: true, value: T } | { ok: false, error: { tag: string, val?: any } }} Result
+ */
+
+/**
+ * @typedef {import('./component.js').Exchange} Exchange
+ * @typedef {import('./component.js').Instance} Instance
+ * @typedef {import('./component.js').NetworkRequest} NetworkRequest
+ * @typedef {import('./jco/interfaces/otscert-provision-types.js').Moment} Moment
+ * @typedef {import('./jco/interfaces/otscert-provision-types.js').Answer} Answer
+ * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
+ * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Input} DeviceInput
+ * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Progress} Progress
+ * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Input} HqInput
+ * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Decision} Decision
+ * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Summary} Summary
+ * @typedef {{ role: 'device', config: import('./config.js').DeviceConfig } | { role: 'hq', config: import('./config.js').HqConfig }} PartyConfig
+ * @typedef {{ tag: 'sources', got: import('./component.js').Source[] }
+ *   | { tag: 'sample', source: number, len: number, got: Result<Uint8Array> }
+ *   | { tag: 'read', key: string, got: Result<Uint8Array | undefined> }
+ *   | { tag: 'write', key: string, value: Uint8Array, expiresMs: bigint | undefined, got: Result<undefined> }
+ *   | { tag: 'remove', key: string, got: Result<undefined> }
+ *   | { tag: 'submit', exchange: Exchange, request: NetworkRequest, got: Result<undefined> }} Call
+ */
+
+/**
+ * One input of one party, and all that came of it.
+ *
+ * @typedef {object} Entry
+ * @property {number} n from 1
+ * @property {number} step of the run to which it belongs
+ * @property {string} party
+ * @property {'device' | 'hq'} role
+ * @property {Moment} now
+ * @property {number} time by the world's clock, milliseconds since 1970
+ * @property {'start' | DeviceInput | HqInput} input
+ * @property {Call[]} calls
+ * @property {Result<any>} outcome
+ * @property {Uint8Array | null} digest
+ */
+
+/**
+ * Something that a person does to the run.
+ *
+ * @typedef {{ tag: 'no-entropy' | 'entropy' | 'fail-write' | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'clone'
+ *   | 'renew' | 'reset' | 'retire' | 'accept', at: number }
+ *   | { tag: 'hq-down' | 'hq-up' | 'lose' | 'repeat' }} Order
+ */
+
+/** A box and what is around it. */
+class Unit {
+  /**
+   * @param {string} name
+   * @param {number} number
+   * @param {Memory} memory
+   */
+  constructor(name, number, memory) {
+    this.name = name;
+    this.config = deviceConfig(number);
+    this.memory = memory;
+    /** @type {Instance | null} */
+    this.instance = null;
+    this.boot = 0;
+    this.bootedAt = START;
+    this.isOn = false;
+    /** The machine has read its records: until then a host gives it nothing else. */
+    this.isResumed = false;
+    /** @type {Set<bigint>} */
+    this.outstanding = new Set();
+    /** @type {number | null} */
+    this.wakeAt = null;
+    /** An input that storage did not take. @type {DeviceInput | null} */
+    this.again = null;
+    this.addresses = [`192.168.1.${2 + (number % 250)}`];
+    /** @type {Progress | null} */
+    this.progress = null;
+    /** Where it has been. @type {string[]} */
+    this.states = [];
+    /** The leaf that it serves. @type {Uint8Array | null} */
+    this.leaf = null;
+  }
+}
+
+export class World {
+  /**
+   * @param {import('./component.js').Component} component
+   * @param {{ seed: number, boxes: number }} options
+   */
+  constructor(component, options) {
+    this.component = component;
+    this.options = options;
+    this.now = START;
+    this.step = 0;
+    this.random = new Seeded(BigInt(options.seed));
+    this.agenda = new Agenda();
+    this.ca = new Ca(LIFE);
+    this.zone = new Zone();
+    /** @type {Entry[]} */
+    this.entries = [];
+    this.hq = { config: hqConfig(), memory: new Memory(this.random.next()), instance: /** @type {Instance | null} */ (null), isDown: false };
+    /** What HQ has submitted and not yet heard of. @type {Map<string, NetworkRequest>} */
+    this.outbox = new Map();
+    /** When HQ's subjects are due. @type {Map<string, number>} */
+    this.due = new Map();
+    /** HQ's own events that wait until it is up. @type {import('./agenda.js').Event[]} */
+    this.held = [];
+    /** @type {Map<string, Summary>} */
+    this.summaries = new Map();
+    /** @type {Unit[]} */
+    this.boxes = [];
+    this.loses = false;
+    this.repeats = false;
+    this.startHq();
+    for (let number = 0; number < options.boxes; number++) this.addBox();
+  }
+
+  /** Everybody who took part. */
+  parties() {
+    /** @type {{ name: string, config: PartyConfig }[]} */
+    const parties = [{ name: HQ, config: { role: 'hq', config: this.hq.config } }];
+    for (const { name, config } of this.boxes) parties.push({ name, config: { role: 'device', config } });
+    return parties;
+  }
+
+  /** Lets the next event happen. False: there is none. */
+  advance() {
+    const next = this.agenda.next();
+    if (!next) return false;
+    this.step += 1;
+    this.now = Math.max(this.now, next.time);
+    this.handle(next.event);
+    return true;
+  }
+
+  /** @param {Order} order */
+  obey(order) {
+    switch (order.tag) {
+      case 'hq-down':
+        this.hq.isDown = true;
+        return;
+      case 'hq-up':
+        if (!this.hq.isDown) return;
+        this.hq.isDown = false;
+        this.startHq();
+        for (const event of this.held.splice(0)) this.agenda.at(this.now + RETRY, event);
+        return;
+      case 'lose':
+        this.loses = true;
+        return;
+      case 'repeat':
+        this.repeats = true;
+        return;
+      case 'no-entropy':
+        this.box(order.at).memory.isSeeded = false;
+        return;
+      case 'entropy':
+        this.box(order.at).memory.isSeeded = true;
+        return;
+      case 'fail-write':
+        this.box(order.at).memory.nextWrite = 'fails';
+        return;
+      case 'cut-before-write':
+        this.box(order.at).memory.nextWrite = 'cut-before';
+        return;
+      case 'cut-after-write':
+        this.box(order.at).memory.nextWrite = 'cut-after';
+        return;
+      case 'power-cut':
+        this.powerCut(order.at);
+        return;
+      case 'clone': {
+        const { records } = this.box(order.at).memory;
+        this.addBox(new Map(records));
+        return;
+      }
+      case 'renew':
+        this.tellIfOn(order.at, { tag: 'renew' });
+        return;
+      case 'reset':
+        this.tellIfOn(order.at, { tag: 'reset' });
+        return;
+      case 'retire':
+      case 'accept': {
+        const id = this.box(order.at).progress?.deviceId;
+        if (id === undefined || this.hq.isDown) return;
+        this.askHq({ tag: 'command', val: { subject: `device/${id}`, order: { tag: order.tag } } });
+        return;
+      }
+    }
+  }
+
+  /** @param {Map<string, import('./memory.js').Stored>} [records] of the box that this one is a copy of */
+  addBox(records) {
+    const number = this.boxes.length;
+    if (number >= MAX_BOXES) return;
+    const memory = new Memory(this.random.next());
+    if (records) memory.records = records;
+    this.boxes.push(new Unit(`box-${number + 1}`, number, memory));
+    this.agenda.at(this.now + this.random.below(1000), { tag: 'power-on', at: number });
+  }
+
+  /** @param {number} at */
+  box(at) {
+    const unit = this.boxes[at];
+    if (!unit) throw new Error(`there is no box ${at + 1}`);
+    return unit;
+  }
+
+  /** @param {import('./agenda.js').Event} event */
+  handle(event) {
+    switch (event.tag) {
+      case 'power-on':
+        this.powerOn(event.at);
+        return;
+      case 'wake': {
+        const box = this.box(event.at);
+        if (!box.isOn || box.boot !== event.boot || box.wakeAt !== this.now) return;
+        box.wakeAt = null;
+        const input = box.again ?? { tag: 'woke' };
+        box.again = null;
+        this.tell(event.at, input);
+        return;
+      }
+      case 'to-hq':
+        this.toHq(event.at, event.boot, event.exchange, event.message);
+        return;
+      case 'to-box': {
+        const box = this.box(event.at);
+        const known = box.boot === event.boot && box.outstanding.delete(event.exchange.number);
+        if (!box.isOn || !known) return;
+        this.tell(event.at, { tag: 'answered', val: { exchange: event.exchange, answer: event.answer } });
+        return;
+      }
+      case 'perform':
+        if (this.hq.isDown) this.held.push(event);
+        else this.perform(event.exchange);
+        return;
+      case 'due':
+        if (this.due.get(event.subject) !== event.time) return;
+        if (this.hq.isDown) {
+          this.held.push(event);
+          return;
+        }
+        this.due.delete(event.subject);
+        if (this.askHq({ tag: 'due', val: event.subject }) === null) this.dueAt(event.subject, this.now + RETRY);
+        return;
+    }
+  }
+
+  /** @param {number} at */
+  powerOn(at) {
+    const box = this.box(at);
+    if (box.isOn) return;
+    box.isOn = true;
+    box.isResumed = false;
+    box.boot += 1;
+    box.bootedAt = this.now;
+    box.outstanding.clear();
+    box.again = null;
+    box.wakeAt = null;
+    box.progress = null;
+    box.memory.isCut = false;
+    const instance = this.component.instance(box.memory.imports());
+    box.instance = instance;
+    const started = this.take(at, 'start', () => instance.provisioner.start(box.config));
+    if (!started.ok) throw new Error(`${box.name} does not start: ${started.error.tag} ${started.error.val ?? ''}`);
+    this.tell(at, { tag: 'resumed', val: BigInt(box.boot) });
+  }
+
+  /** @param {number} at */
+  powerCut(at) {
+    const box = this.box(at);
+    if (!box.isOn) return;
+    box.isOn = false;
+    box.instance = null;
+    box.progress = null;
+    this.agenda.at(this.now + DARK, { tag: 'power-on', at });
+  }
+
+  /**
+   * @param {number} at
+   * @param {DeviceInput} input
+   */
+  tellIfOn(at, input) {
+    const box = this.box(at);
+    if (box.isOn && box.isResumed) this.tell(at, input);
+  }
+
+  /**
+   * Hands an input to a box, and does what a host does with what comes of it.
+   *
+   * @param {number} at
+   * @param {DeviceInput} input
+   */
+  tell(at, input) {
+    const box = this.box(at);
+    const { instance } = box;
+    if (!instance) return;
+    const outcome = this.take(at, input, () => instance.provisioner.advance(this.moment(box.bootedAt), input));
+    const submitted = box.memory.submitted.splice(0);
+    if (box.memory.isCut) {
+      this.powerCut(at);
+      return;
+    }
+    if (!outcome.ok) {
+      if (outcome.error.tag !== 'storage') throw new Error(`${box.name} answered ${outcome.error.tag}: ${outcome.error.val ?? ''}`);
+      // The machine has not moved: the same again, a little later.
+      box.again = input;
+      this.wakeAt(at, this.now + RETRY);
+      return;
+    }
+    for (const { exchange, request } of submitted) this.send(at, exchange, request);
+    this.stands(at, outcome.value);
+    if (input.tag === 'resumed') {
+      box.isResumed = true;
+      this.tell(at, { tag: 'addresses', val: box.addresses });
+    }
+  }
+
+  /**
+   * @param {number} at
+   * @param {Exchange} exchange
+   * @param {NetworkRequest} request
+   */
+  send(at, exchange, request) {
+    const box = this.box(at);
+    if (request.tag !== 'hq') throw new Error(`${box.name} asks somebody else than HQ`);
+    if (box.outstanding.has(exchange.number)) return;
+    box.outstanding.add(exchange.number);
+    const { boot } = box;
+    if (this.loses) {
+      this.loses = false;
+      this.agenda.at(this.now + TIMEOUT, { tag: 'to-box', at, boot, exchange, answer: failed('timed-out', 'the network lost it') });
+      return;
+    }
+    const times = this.repeats ? 2 : 1;
+    this.repeats = false;
+    for (let time = 0; time < times; time++) {
+      this.agenda.at(this.now + 5 + this.random.below(300), { tag: 'to-hq', at, boot, exchange, message: request.val });
+    }
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} boot
+   * @param {Exchange} exchange
+   * @param {HqRequest} message
+   */
+  toHq(at, boot, exchange, message) {
+    const delay = 5 + this.random.below(300);
+    const load = { trusted: false, enrolledFromPrefix: 0, enrolledInAll: 0, enrolledByModel: [], queued: 0 };
+    const decision = this.hq.isDown
+      ? null
+      : this.askHq({ tag: 'request', val: { endpoint: message.endpoint, sourcePrefix: '192.0.2.0/24', load, body: message.body } });
+    /** @type {Answer} */
+    const answer = decision?.reply
+      ? { tag: 'hq', val: { status: 200, body: decision.reply.body } }
+      : failed('unreachable', 'HQ does not answer');
+    this.agenda.at(this.now + delay, { tag: 'to-box', at, boot, exchange, answer });
+  }
+
+  /** HQ performs one operation at the CA or in the zone. @param {Exchange} exchange */
+  perform(exchange) {
+    const request = this.outbox.get(key(exchange));
+    if (!request) return;
+    const answer = this.atPeer(request);
+    if (this.askHq({ tag: 'answered', val: { exchange, answer } }) === null) {
+      this.agenda.at(this.now + RETRY, { tag: 'perform', exchange });
+    } else {
+      this.outbox.delete(key(exchange));
+    }
+  }
+
+  /**
+   * @param {NetworkRequest} request
+   * @returns {Answer}
+   */
+  atPeer(request) {
+    if (request.tag === 'ca') return { tag: 'ca', val: this.ca.perform(this.now, this.zone, request.val) };
+    if (request.tag === 'dns') return { tag: 'dns', val: this.zone.perform(request.val) };
+    throw new Error('HQ asks HQ');
+  }
+
+  startHq() {
+    const instance = this.component.instance(this.hq.memory.imports());
+    this.hq.instance = instance;
+    const started = this.takeHq('start', () => instance.registrar.open(this.hq.config));
+    if (!started.ok) throw new Error(`HQ does not start: ${started.error.tag} ${started.error.val ?? ''}`);
+  }
+
+  /**
+   * One call at HQ: its writes are kept if it succeeds, else nothing of it is.
+   *
+   * @param {HqInput} input
+   * @returns {Decision | null}
+   */
+  askHq(input) {
+    const { instance, memory } = this.hq;
+    if (!instance) return null;
+    const before = new Map(memory.records);
+    memory.now = BigInt(this.now);
+    const outcome = this.takeHq(input, () => instance.registrar.advance(this.moment(START), input));
+    const submitted = memory.submitted.splice(0);
+    if (!outcome.ok) {
+      memory.records = before;
+      return null;
+    }
+    for (const { exchange, request } of submitted) {
+      if (this.outbox.has(key(exchange))) continue;
+      this.outbox.set(key(exchange), request);
+      this.agenda.at(this.now + 20 + this.random.below(2000), { tag: 'perform', exchange });
+    }
+    /** @type {Decision} */
+    const decision = outcome.value;
+    for (const summary of decision.summaries) {
+      this.summaries.set(summary.subject, summary);
+      if (summary.wakeAtMs === undefined) this.due.delete(summary.subject);
+      else this.dueAt(summary.subject, Math.max(Number(summary.wakeAtMs), this.now + 1));
+    }
+    return decision;
+  }
+
+  /**
+   * @param {string} subject
+   * @param {number} time
+   */
+  dueAt(subject, time) {
+    this.due.set(subject, time);
+    this.agenda.at(time, { tag: 'due', subject, time });
+  }
+
+  /**
+   * @param {number} at
+   * @param {number} time
+   */
+  wakeAt(at, time) {
+    const box = this.box(at);
+    box.wakeAt = time;
+    this.agenda.at(time, { tag: 'wake', at, boot: box.boot });
+  }
+
+  /**
+   * Looks at where a box stands.
+   *
+   * @param {number} at
+   * @param {Progress} progress
+   */
+  stands(at, progress) {
+    const box = this.box(at);
+    box.progress = progress;
+    if (box.states[box.states.length - 1] !== progress.state) box.states.push(progress.state);
+    box.wakeAt = null;
+    if (progress.wakeAtMs !== undefined) this.wakeAt(at, Math.max(box.bootedAt + Number(progress.wakeAtMs), this.now + 1));
+    box.leaf = box.instance?.provisioner.credential()?.chain[0] ?? null;
+  }
+
+  /**
+   * @param {number} since when the party's monotonic clock stood at zero
+   * @returns {Moment}
+   */
+  moment(since) {
+    return { wallMs: BigInt(this.now), trust: 'trusted', monotonicMs: BigInt(this.now - since) };
+  }
+
+  /**
+   * @template T
+   * @param {number} at
+   * @param {'start' | DeviceInput} input
+   * @param {() => T} call
+   */
+  take(at, input, call) {
+    const box = this.box(at);
+    const now = this.moment(box.bootedAt);
+    const outcome = outcomeOf(call);
+    const digest = outcomeOf(() => box.instance?.inspect.stateDigest());
+    this.note(box.name, 'device', now, input, box.memory.take(), outcome, digest.ok && digest.value ? digest.value : null);
+    return outcome;
+  }
+
+  /**
+   * @template T
+   * @param {'start' | HqInput} input
+   * @param {() => T} call
+   */
+  takeHq(input, call) {
+    const now = this.moment(START);
+    const outcome = outcomeOf(call);
+    this.note(HQ, 'hq', now, input, this.hq.memory.take(), outcome, null);
+    return outcome;
+  }
+
+  /**
+   * @param {string} party
+   * @param {'device' | 'hq'} role
+   * @param {Moment} now
+   * @param {Entry['input']} input
+   * @param {Call[]} calls
+   * @param {Result<any>} outcome
+   * @param {Uint8Array | null} digest
+   */
+  note(party, role, now, input, calls, outcome, digest) {
+    const n = this.entries.length + 1;
+    this.entries.push({ n, step: this.step, party, role, now, time: this.now, input, calls, outcome, digest });
+  }
+}
+
+/**
+ * What a call of the component brought: jco throws the contract's errors. A trap is none of them, and goes on.
+ *
+ * @template T
+ * @param {() => T} call
+ * @returns {Result<T>}
+ */
+export function outcomeOf(call) {
+  try {
+    return { ok: true, value: call() };
+  } catch (error) {
+    if (error instanceof Error && 'payload' in error) return { ok: false, error: /** @type {any} */ (error.payload) };
+    throw error;
+  }
+}
+
+/**
+ * @param {import('./jco/interfaces/otscert-provision-types.js').FailureKind} kind
+ * @param {string} detail
+ * @returns {Answer}
+ */
+function failed(kind, detail) {
+  return { tag: 'failed', val: { kind, detail, retryAfterMs: undefined } };
+}
+
+/** @param {Exchange} exchange */
+function key(exchange) {
+  return `${exchange.subject} ${exchange.number}`;
+}
+
+/** HQ's name in the log. */
+export const HQ = 'hq';
+/** Most boxes, clones among them. */
+export const MAX_BOXES = 4;
+/** Of a certificate. */
+const LIFE = 45 * DAY;
+const TIMEOUT = 30_000;
+const RETRY = 1000;
+/** How long a box is without power. */
+const DARK = 60_000;

@@ -1,0 +1,39 @@
+// Records runs of the sandbox as event logs, for `otscert-replay --check`.
+//
+//   node components/sandbox/record.mjs FOLDER
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const { Component } = await import('../../target/sandbox/component.js');
+const { Session } = await import('../../target/sandbox/session.js');
+
+const folder = process.argv[2];
+if (!folder) throw new Error('name the folder for the logs');
+mkdirSync(folder, { recursive: true });
+const component = await Component.compile(new Uint8Array(readFileSync('target/sandbox/otscert.wasm')));
+const allServe = (world) => world.boxes.every((box) => box.progress?.state === 'Serving');
+
+/** What happens in each run: boxes at its start, and orders, each with the step before which it is given. */
+const runs = {
+  'first-boot': { boxes: 2, orders: [] },
+  'power-cut': { boxes: 1, orders: [[9, { tag: 'cut-after-write', at: 0 }], [30, { tag: 'power-cut', at: 0 }]] },
+  'no-entropy': { boxes: 1, orders: [[0, { tag: 'no-entropy', at: 0 }], [20, { tag: 'entropy', at: 0 }]] },
+  network: { boxes: 1, orders: [[2, { tag: 'lose' }], [6, { tag: 'repeat' }], [20, { tag: 'hq-down' }], [40, { tag: 'hq-up' }]] },
+  storage: { boxes: 1, orders: [[4, { tag: 'fail-write', at: 0 }], [12, { tag: 'cut-before-write', at: 0 }]] },
+  clones: { boxes: 1, orders: [[80, { tag: 'clone', at: 0 }]] },
+  retire: { boxes: 1, orders: [[80, { tag: 'retire', at: 0 }]] },
+};
+for (const [name, { boxes, orders }] of Object.entries(runs)) {
+  const session = new Session(component, { seed: 1, boxes });
+  for (const [step, order] of orders) {
+    session.seek(step);
+    session.order(order);
+  }
+  session.until(allServe, 1000);
+  session.seek(session.step + 60);
+  const { text, hash } = await session.log();
+  writeFileSync(join(folder, `${name}.jsonl`), text);
+  const states = session.world.boxes.map((box) => `${box.name} ${box.progress?.state ?? 'off'}`);
+  console.log(`${name}: ${session.world.entries.length} entries, ${states.join(', ')}, hash ${hash}`);
+}
