@@ -115,6 +115,10 @@ e2e-wasi: component
 sandbox: component
     @node components/sandbox/build.mjs
 
+# Builds the sandbox, serves it on loopback at PORT (0: a free one) and prints the URL
+sandbox-serve PORT="0": sandbox
+    @node components/sandbox/serve.mjs "$1"
+
 # Type-checks the sandbox and tests its runs: the file it runs is the shipped one, a seed gives one log
 sandbox-test: sandbox
     "$OTSCERT_JCO/node_modules/.bin/tsc" -p components/sandbox
@@ -122,7 +126,7 @@ sandbox-test: sandbox
 
 # Records runs of the sandbox and replays them natively and on wasmtime: the same hashes, or it fails
 sandbox-replay: sandbox
-    cargo build --locked -p otscert-replay --bins
+    @cargo build --locked --workspace --bins
     components/sandbox/replay.sh
 
 # Puts a composition together: `just compose device --output device.wasm` (components/README.md)

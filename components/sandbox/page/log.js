@@ -7,8 +7,8 @@ import { TYPES } from './contract.js';
 import { hex } from './component.js';
 
 /**
- * @typedef {import('./world.js').Entry} Entry
- * @typedef {import('./world.js').PartyConfig} PartyConfig
+ * @typedef {import('./entry.js').Entry} Entry
+ * @typedef {import('./entry.js').PartyConfig} PartyConfig
  */
 
 /**
@@ -67,7 +67,7 @@ function entry(entry) {
   };
 }
 
-/** @param {import('./world.js').Call} call */
+/** @param {import('./entry.js').Call} call */
 function call(call) {
   switch (call.tag) {
     case 'sources':
@@ -92,7 +92,7 @@ function call(call) {
 }
 
 /**
- * @param {import('./world.js').Result<unknown>} result
+ * @param {import('./entry.js').Result<unknown>} result
  * @param {any} good
  * @param {string} bad
  */

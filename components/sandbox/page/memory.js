@@ -16,7 +16,7 @@ export class Memory {
     this.records = new Map();
     /** @type {{ exchange: Exchange, request: NetworkRequest }[]} */
     this.submitted = [];
-    /** @type {import('./world.js').Call[]} */
+    /** @type {import('./entry.js').Call[]} */
     this.calls = [];
     /** The generator gives something. */
     this.isSeeded = true;
@@ -76,7 +76,7 @@ export class Memory {
   /**
    * @param {number} source
    * @param {number} len
-   * @returns {import('./world.js').Result<Uint8Array>}
+   * @returns {import('./entry.js').Result<Uint8Array>}
    */
   sampled(source, len) {
     if (source !== SOURCE.id) return { ok: false, error: { tag: 'no-such-source' } };
@@ -86,7 +86,7 @@ export class Memory {
 
   /**
    * @param {string} key
-   * @returns {import('./world.js').Result<Uint8Array | undefined>}
+   * @returns {import('./entry.js').Result<Uint8Array | undefined>}
    */
   read(key) {
     if (this.isCut) return BROKEN;
@@ -97,7 +97,7 @@ export class Memory {
 
   /**
    * @param {() => void} make
-   * @returns {import('./world.js').Result<undefined>}
+   * @returns {import('./entry.js').Result<undefined>}
    */
   change(make) {
     if (this.isCut) return BROKEN;
@@ -115,7 +115,7 @@ export class Memory {
  * Hands a result to the component: an error is thrown as it is.
  *
  * @template T
- * @param {import('./world.js').Result<T>} got
+ * @param {import('./entry.js').Result<T>} got
  * @returns {T}
  */
 function given(got) {

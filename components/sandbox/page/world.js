@@ -4,20 +4,19 @@
 // same orders give the same run.
 
 import { Agenda } from './agenda.js';
-import { DAY, START, deviceConfig, hqConfig } from './config.js';
+import { Box } from './box.js';
+import { DAY, START, hqConfig } from './config.js';
+import { outcomeOf } from './entry.js';
 import { Memory } from './memory.js';
 import { Ca, Zone } from './peers.js';
 import { Seeded } from './seeded.js';
 
 /**
- * @template T
- * @typedef {{ ok: true, value: T } | { ok: false, error: { tag: string, val?: any } }} Result
- */
-
-/**
  * @typedef {import('./component.js').Exchange} Exchange
  * @typedef {import('./component.js').Instance} Instance
  * @typedef {import('./component.js').NetworkRequest} NetworkRequest
+ * @typedef {import('./entry.js').Entry} Entry
+ * @typedef {import('./entry.js').PartyConfig} PartyConfig
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').Moment} Moment
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').Answer} Answer
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
@@ -26,29 +25,6 @@ import { Seeded } from './seeded.js';
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Input} HqInput
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Decision} Decision
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Summary} Summary
- * @typedef {{ role: 'device', config: import('./config.js').DeviceConfig } | { role: 'hq', config: import('./config.js').HqConfig }} PartyConfig
- * @typedef {{ tag: 'sources', got: import('./component.js').Source[] }
- *   | { tag: 'sample', source: number, len: number, got: Result<Uint8Array> }
- *   | { tag: 'read', key: string, got: Result<Uint8Array | undefined> }
- *   | { tag: 'write', key: string, value: Uint8Array, expiresMs: bigint | undefined, got: Result<undefined> }
- *   | { tag: 'remove', key: string, got: Result<undefined> }
- *   | { tag: 'submit', exchange: Exchange, request: NetworkRequest, got: Result<undefined> }} Call
- */
-
-/**
- * One input of one party, and all that came of it.
- *
- * @typedef {object} Entry
- * @property {number} n from 1
- * @property {number} step of the run to which it belongs
- * @property {string} party
- * @property {'device' | 'hq'} role
- * @property {Moment} now
- * @property {number} time by the world's clock, milliseconds since 1970
- * @property {'start' | DeviceInput | HqInput} input
- * @property {Call[]} calls
- * @property {Result<any>} outcome
- * @property {Uint8Array | null} digest
  */
 
 /**
@@ -58,40 +34,6 @@ import { Seeded } from './seeded.js';
  *   | 'renew' | 'reset' | 'retire' | 'accept', at: number }
  *   | { tag: 'hq-down' | 'hq-up' | 'lose' | 'repeat' }} Order
  */
-
-/** A box and what is around it. */
-class Unit {
-  /**
-   * @param {string} name
-   * @param {number} number
-   * @param {Memory} memory
-   */
-  constructor(name, number, memory) {
-    this.name = name;
-    this.config = deviceConfig(number);
-    this.memory = memory;
-    /** @type {Instance | null} */
-    this.instance = null;
-    this.boot = 0;
-    this.bootedAt = START;
-    this.isOn = false;
-    /** The machine has read its records: until then a host gives it nothing else. */
-    this.isResumed = false;
-    /** @type {Set<bigint>} */
-    this.outstanding = new Set();
-    /** @type {number | null} */
-    this.wakeAt = null;
-    /** An input that storage did not take. @type {DeviceInput | null} */
-    this.again = null;
-    this.addresses = [`192.168.1.${2 + (number % 250)}`];
-    /** @type {Progress | null} */
-    this.progress = null;
-    /** Where it has been. @type {string[]} */
-    this.states = [];
-    /** The leaf that it serves. @type {Uint8Array | null} */
-    this.leaf = null;
-  }
-}
 
 export class World {
   /**
@@ -118,7 +60,7 @@ export class World {
     this.held = [];
     /** @type {Map<string, Summary>} */
     this.summaries = new Map();
-    /** @type {Unit[]} */
+    /** @type {Box[]} */
     this.boxes = [];
     this.loses = false;
     this.repeats = false;
@@ -207,7 +149,7 @@ export class World {
     if (number >= MAX_BOXES) return;
     const memory = new Memory(this.random.next());
     if (records) memory.records = records;
-    this.boxes.push(new Unit(`box-${number + 1}`, number, memory));
+    this.boxes.push(new Box(`box-${number + 1}`, number, memory));
     this.agenda.at(this.now + this.random.below(1000), { tag: 'power-on', at: number });
   }
 
@@ -506,29 +448,13 @@ export class World {
    * @param {'device' | 'hq'} role
    * @param {Moment} now
    * @param {Entry['input']} input
-   * @param {Call[]} calls
-   * @param {Result<any>} outcome
+   * @param {import('./entry.js').Call[]} calls
+   * @param {import('./entry.js').Result<any>} outcome
    * @param {Uint8Array | null} digest
    */
   note(party, role, now, input, calls, outcome, digest) {
     const n = this.entries.length + 1;
     this.entries.push({ n, step: this.step, party, role, now, time: this.now, input, calls, outcome, digest });
-  }
-}
-
-/**
- * What a call of the component brought: jco throws the contract's errors. A trap is none of them, and goes on.
- *
- * @template T
- * @param {() => T} call
- * @returns {Result<T>}
- */
-export function outcomeOf(call) {
-  try {
-    return { ok: true, value: call() };
-  } catch (error) {
-    if (error instanceof Error && 'payload' in error) return { ok: false, error: /** @type {any} */ (error.payload) };
-    throw error;
   }
 }
 

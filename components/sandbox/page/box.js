@@ -1,0 +1,43 @@
+// A box and what is around it.
+
+import { START, deviceConfig } from './config.js';
+
+/**
+ * @typedef {import('./component.js').Instance} Instance
+ * @typedef {import('./memory.js').Memory} Memory
+ * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Input} DeviceInput
+ * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Progress} Progress
+ */
+
+export class Box {
+  /**
+   * @param {string} name
+   * @param {number} number
+   * @param {Memory} memory
+   */
+  constructor(name, number, memory) {
+    this.name = name;
+    this.config = deviceConfig(number);
+    this.memory = memory;
+    /** @type {Instance | null} */
+    this.instance = null;
+    this.boot = 0;
+    this.bootedAt = START;
+    this.isOn = false;
+    /** The machine has read its records: until then a host gives it nothing else. */
+    this.isResumed = false;
+    /** @type {Set<bigint>} */
+    this.outstanding = new Set();
+    /** @type {number | null} */
+    this.wakeAt = null;
+    /** An input that storage did not take. @type {DeviceInput | null} */
+    this.again = null;
+    this.addresses = [`192.168.1.${2 + (number % 250)}`];
+    /** @type {Progress | null} */
+    this.progress = null;
+    /** Where it has been. @type {string[]} */
+    this.states = [];
+    /** The leaf that it serves. @type {Uint8Array | null} */
+    this.leaf = null;
+  }
+}

@@ -1,0 +1,64 @@
+// The state diagram of a box, drawn from the machine's own, with the current state lit.
+
+import { ARROWS } from './diagram.js';
+import { svg } from './dom.js';
+
+/**
+ * @param {string | null} current
+ * @param {string} name of the box
+ */
+export function picture(current, name) {
+  const drawing = svg('svg', { class: 'diagram', viewBox: '0 0 560 240', role: 'img', 'aria-label': `${name}: ${current ?? 'off'}` });
+  const id = `arrow-${name}`;
+  drawing.append(
+    svg('defs', {}, svg('marker', { id, viewBox: '0 0 8 8', refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' }, svg('path', { d: 'M0 0L8 4L0 8z' }))),
+  );
+  for (const [from, to, why] of ARROWS) {
+    const arrow = svg('path', { d: way(from, to), 'marker-end': `url(#${id})` }, svg('title', {}, `${from} to ${to}: ${why}`));
+    drawing.append(arrow);
+  }
+  for (const [state, [x, y]] of Object.entries(PLACES)) {
+    const box = svg('g', state === current ? { class: 'lit' } : {});
+    box.append(svg('rect', { x: x - WIDE / 2, y: y - HIGH / 2, width: WIDE, height: HIGH, rx: 6 }), svg('text', { x, y }, state));
+    drawing.append(box);
+  }
+  return drawing;
+}
+
+/** States that the diagram has and this drawing does not. */
+export function undrawn() {
+  return [...new Set(ARROWS.flatMap(([from, to]) => [from, to]))].filter((state) => !(state in PLACES));
+}
+
+/**
+ * From the edge of one state to the edge of another; there and back are two lines.
+ *
+ * @param {string} from
+ * @param {string} to
+ */
+function way(from, to) {
+  const [x1, y1] = PLACES[from] ?? [0, 0];
+  const [x2, y2] = PLACES[to] ?? [0, 0];
+  const [dx, dy] = [x2 - x1, y2 - y1];
+  const length = Math.hypot(dx, dy);
+  const [sideX, sideY] = [(-dy / length) * APART, (dx / length) * APART];
+  const edge = Math.min(dx === 0 ? Infinity : WIDE / 2 / Math.abs(dx), dy === 0 ? Infinity : HIGH / 2 / Math.abs(dy));
+  const begin = [x1 + dx * edge + sideX, y1 + dy * edge + sideY];
+  const end = [x2 - dx * edge + sideX, y2 - dy * edge + sideY];
+  return `M${begin.map(Math.round).join(' ')}L${end.map(Math.round).join(' ')}`;
+}
+
+/** Where the states stand. @type {Record<string, [number, number]>} */
+const PLACES = {
+  Loading: [75, 30],
+  AwaitingContact: [280, 30],
+  AwaitingEntropy: [485, 30],
+  Enrolling: [485, 120],
+  AwaitingCertificate: [280, 120],
+  Serving: [75, 120],
+  Renewing: [180, 210],
+};
+const WIDE = 138;
+const HIGH = 36;
+/** How far a line stands beside the middle. */
+const APART = 5;
