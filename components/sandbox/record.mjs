@@ -6,6 +6,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const { Component } = await import('../../target/sandbox/component.js');
+const { ORDERS } = await import('../../target/sandbox/orders.js');
+const { Seeded } = await import('../../target/sandbox/seeded.js');
 const { Session } = await import('../../target/sandbox/session.js');
 
 const folder = process.argv[2];
@@ -14,6 +16,8 @@ mkdirSync(folder, { recursive: true });
 const component = await Component.compile(new Uint8Array(readFileSync('target/sandbox/otscert.wasm')));
 const allServe = (world) => world.boxes.every((box) => box.progress?.state === 'Serving');
 
+/** Runs in which anything is ordered at any time. */
+const CHAOTIC = 5;
 /** What happens in each run: boxes at its start, and orders, each with the step before which it is given. */
 const runs = {
   'first-boot': { boxes: 2, orders: [] },
@@ -32,6 +36,22 @@ for (const [name, { boxes, orders }] of Object.entries(runs)) {
   }
   session.until(allServe, 1000);
   session.seek(session.step + 60);
+  await keep(name, session);
+}
+for (let seed = 1; seed <= CHAOTIC; seed++) {
+  const random = new Seeded(BigInt(seed));
+  const session = new Session(component, { seed, boxes: 2 });
+  for (let event = 0; event < 400; event++) {
+    if (random.below(8) === 0) {
+      const { tag, isOfBox } = ORDERS[random.below(ORDERS.length)];
+      session.order(isOfBox ? { tag, at: random.below(session.world.boxes.length) } : { tag });
+    }
+    session.forward();
+  }
+  await keep(`chaos-${seed}`, session);
+}
+
+async function keep(name, session) {
   const { text, hash } = await session.log();
   writeFileSync(join(folder, `${name}.jsonl`), text);
   const states = session.world.boxes.map((box) => `${box.name} ${box.progress?.state ?? 'off'}`);

@@ -35,6 +35,8 @@ export class Box {
     this.addresses = [`192.168.1.${2 + (number % 250)}`];
     /** @type {Progress | null} */
     this.progress = null;
+    /** HQ's name for it, as it said last. @type {string | null} */
+    this.device = null;
     /** Where it has been. @type {string[]} */
     this.states = [];
     /** The leaf that it serves. @type {Uint8Array | null} */

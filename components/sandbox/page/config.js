@@ -52,11 +52,12 @@ export function hqConfig() {
   };
 }
 
-export const HQ_ID = 'hq.test';
+const HQ_ID = 'hq.test';
 /** 2026-11-23T00:00:00Z, in milliseconds. */
 export const START = 1_795_392_000_000;
-export const HOUR = 3_600_000;
-export const DAY = 24 * HOUR;
+export const DAY = 86_400_000;
+/** Most boxes, clones among them. */
+export const MAX_BOXES = 4;
 const MANY = 1_000_000;
 /** Public key of the root, whose seed is 32 ones. */
 const ROOT = Uint8Array.from([

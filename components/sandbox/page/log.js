@@ -156,16 +156,10 @@ export function json(value) {
 }
 
 /** @param {Uint8Array} bytes */
-export function base64url(bytes) {
+function base64url(bytes) {
   let text = '';
   for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
   return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
-}
-
-/** @param {string} text */
-export function fromBase64url(text) {
-  const raw = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  return Uint8Array.from(raw, (c) => c.charCodeAt(0));
 }
 
 /** @param {string} name */

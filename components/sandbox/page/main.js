@@ -3,6 +3,7 @@
 import { Component } from './component.js';
 import { byId } from './dom.js';
 import { Memory } from './memory.js';
+import { link, takes, unlink } from './orders.js';
 import { Session } from './session.js';
 import { parties, timelineItem } from './show.js';
 
@@ -45,7 +46,7 @@ function begin(component) {
     seek.max = String(furthest);
     seek.value = String(session.step);
     byId('where', HTMLOutputElement).value = `${session.step} of ${furthest}, ${new Date(world.now).toISOString().replace('T', ' ').slice(0, 19)}`;
-    byId('back', HTMLButtonElement).disabled = session.step === 0;
+    byId('back', HTMLButtonElement).ariaDisabled = String(session.step === 0);
     byId('hq-down', HTMLButtonElement).ariaPressed = String(world.hq.isDown);
     if (which.options.length !== world.boxes.length) {
       const chosen = which.value;
@@ -53,6 +54,7 @@ function begin(component) {
       if (Number(chosen) < world.boxes.length && chosen !== '') which.value = chosen;
     }
     byId('no-entropy', HTMLButtonElement).ariaPressed = String(!chosen().memory.isSeeded);
+    for (const [button, order] of orders()) button.ariaDisabled = String(!takes(world, order()));
     byId('parties', HTMLElement).replaceChildren(...parties(world, reader, open));
     const { entries } = world;
     if (entries.length < shown) {
@@ -70,6 +72,15 @@ function begin(component) {
 
   function chosen() {
     return session.world.box(Number(which.value || '0'));
+  }
+
+  /** Buttons that give an order, and which. @returns {[HTMLButtonElement, () => import('./orders.js').Order][]} */
+  function orders() {
+    const buttons = [...document.querySelectorAll('button')].filter((button) => button.dataset.order);
+    return buttons.map((button) => {
+      const tag = /** @type {any} */ (button.dataset.order);
+      return [button, () => (tag === 'lose' || tag === 'repeat' ? { tag } : { tag, at: Number(which.value) })];
+    });
   }
 
   function stop() {
@@ -95,12 +106,16 @@ function begin(component) {
     }
   }
 
-  /** @param {import('./world.js').Order} order */
+  /** @param {import('./orders.js').Order} order */
   function tell(order) {
     act(() => {
-      session.order(order);
-      furthest = session.step;
-      told.textContent = `At event ${session.step}: ${order.tag}${'at' in order ? `, ${session.world.box(order.at).name}` : ''}.`;
+      const what = `${order.tag}${'at' in order ? `, ${session.world.box(order.at).name}` : ''}`;
+      if (session.order(order)) {
+        furthest = session.step;
+        told.textContent = `At event ${session.step}: ${what}.`;
+      } else {
+        told.textContent = `That would do nothing now: ${what}.`;
+      }
     });
   }
 
@@ -142,12 +157,7 @@ function begin(component) {
   onClick('hq-down', () => tell({ tag: session.world.hq.isDown ? 'hq-up' : 'hq-down' }));
   onClick('no-entropy', () => tell({ tag: chosen().memory.isSeeded ? 'no-entropy' : 'entropy', at: Number(which.value) }));
   which.addEventListener('change', draw);
-  for (const button of document.querySelectorAll('[data-order]')) {
-    if (!(button instanceof HTMLElement)) continue;
-    const tag = /** @type {any} */ (button.dataset.order);
-    const isOfBox = tag !== 'lose' && tag !== 'repeat';
-    button.addEventListener('click', () => tell(isOfBox ? { tag, at: Number(which.value) } : { tag }));
-  }
+  for (const [button, order] of orders()) button.addEventListener('click', () => tell(order()));
   onClick('save', () => {
     stop();
     session.log().then(({ text, hash }) => {
@@ -159,9 +169,33 @@ function begin(component) {
       told.textContent = `Saved; its hash is ${hash}.`;
     }, problem);
   });
-  act(() => {});
-  const wanted = Number(new URLSearchParams(location.hash.slice(1)).get('event') ?? '0');
-  if (wanted > 0 && wanted <= MAX_LINKED) act(() => session.seek(wanted));
+  onClick('link', () => {
+    const { orders, step, options } = session;
+    history.replaceState(null, '', `#${link({ ...options, event: step, orders: orders.filter((one) => one.step <= step) })}`);
+    told.textContent = 'The address of this page leads to this moment.';
+  });
+  addEventListener('hashchange', follow);
+  follow();
+
+  /** Goes to the moment that the address names; the one that is shown is left alone. */
+  function follow() {
+    stop();
+    const moment = unlink(location.hash.slice(1));
+    if (moment) {
+      byId('seed', HTMLInputElement).value = String(moment.seed);
+      byId('boxes', HTMLSelectElement).value = String(moment.boxes);
+    }
+    act(() => {
+      session = start();
+      furthest = 0;
+      shown = Infinity;
+      for (const { step, order } of moment?.orders ?? []) {
+        session.seek(step);
+        session.order(order);
+      }
+      session.seek(moment?.event ?? 0);
+    });
+  }
 }
 
 /** @param {unknown} error */
@@ -175,7 +209,5 @@ function problem(error) {
 const MAX_SHOWN = 300;
 /** How far to look for another state. */
 const MAX_QUIET = 2000;
-/** How far a link leads. */
-const MAX_LINKED = 100_000;
 /** Milliseconds between two events while it runs. */
 const PACE = 60;

@@ -1,6 +1,7 @@
 // A run that goes forward and back: back is forward from the start, with the same orders at the same steps.
 
 import { write } from './log.js';
+import { takes } from './orders.js';
 import { World } from './world.js';
 
 export class Session {
@@ -11,7 +12,7 @@ export class Session {
   constructor(component, options) {
     this.component = component;
     this.options = options;
-    /** What was ordered, and before which step. @type {{ step: number, order: import('./world.js').Order }[]} */
+    /** What was ordered, and before which step. @type {{ step: number, order: import('./orders.js').Order }[]} */
     this.orders = [];
     this.world = new World(component, options);
   }
@@ -58,14 +59,16 @@ export class Session {
   }
 
   /**
-   * Does something to the run, here; what was ordered for later is forgotten.
+   * Does something to the run, here; what was ordered for later is forgotten. False: it would do nothing.
    *
-   * @param {import('./world.js').Order} order
+   * @param {import('./orders.js').Order} order
    */
   order(order) {
+    if (!takes(this.world, order)) return false;
     this.orders = this.orders.filter(({ step }) => step <= this.step);
     this.orders.push({ step: this.step, order });
     this.world.obey(order);
+    return true;
   }
 
   /** The run so far as an event log. */

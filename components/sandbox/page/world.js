@@ -5,9 +5,10 @@
 
 import { Agenda } from './agenda.js';
 import { Box } from './box.js';
-import { DAY, START, hqConfig } from './config.js';
+import { DAY, MAX_BOXES, START, hqConfig } from './config.js';
 import { outcomeOf } from './entry.js';
 import { Memory } from './memory.js';
+import { takes } from './orders.js';
 import { Ca, Zone } from './peers.js';
 import { Seeded } from './seeded.js';
 
@@ -17,6 +18,7 @@ import { Seeded } from './seeded.js';
  * @typedef {import('./component.js').NetworkRequest} NetworkRequest
  * @typedef {import('./entry.js').Entry} Entry
  * @typedef {import('./entry.js').PartyConfig} PartyConfig
+ * @typedef {import('./orders.js').Order} Order
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').Moment} Moment
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').Answer} Answer
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
@@ -25,14 +27,6 @@ import { Seeded } from './seeded.js';
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Input} HqInput
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Decision} Decision
  * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Summary} Summary
- */
-
-/**
- * Something that a person does to the run.
- *
- * @typedef {{ tag: 'no-entropy' | 'entropy' | 'fail-write' | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'clone'
- *   | 'renew' | 'reset' | 'retire' | 'accept', at: number }
- *   | { tag: 'hq-down' | 'hq-up' | 'lose' | 'repeat' }} Order
  */
 
 export class World {
@@ -86,14 +80,14 @@ export class World {
     return true;
   }
 
-  /** @param {Order} order */
+  /** One that would do nothing does nothing. @param {Order} order */
   obey(order) {
+    if (!takes(this, order)) return;
     switch (order.tag) {
       case 'hq-down':
         this.hq.isDown = true;
         return;
       case 'hq-up':
-        if (!this.hq.isDown) return;
         this.hq.isDown = false;
         this.startHq();
         for (const event of this.held.splice(0)) this.agenda.at(this.now + RETRY, event);
@@ -128,16 +122,15 @@ export class World {
         return;
       }
       case 'renew':
-        this.tellIfOn(order.at, { tag: 'renew' });
+        this.tell(order.at, { tag: 'renew' });
         return;
       case 'reset':
-        this.tellIfOn(order.at, { tag: 'reset' });
+        this.tell(order.at, { tag: 'reset' });
         return;
       case 'retire':
       case 'accept': {
-        const id = this.box(order.at).progress?.deviceId;
-        if (id === undefined || this.hq.isDown) return;
-        this.askHq({ tag: 'command', val: { subject: `device/${id}`, order: { tag: order.tag } } });
+        const subject = `device/${this.box(order.at).device}`;
+        this.askHq({ tag: 'command', val: { subject, order: { tag: order.tag } } });
         return;
       }
     }
@@ -229,15 +222,6 @@ export class World {
     box.instance = null;
     box.progress = null;
     this.agenda.at(this.now + DARK, { tag: 'power-on', at });
-  }
-
-  /**
-   * @param {number} at
-   * @param {DeviceInput} input
-   */
-  tellIfOn(at, input) {
-    const box = this.box(at);
-    if (box.isOn && box.isResumed) this.tell(at, input);
   }
 
   /**
@@ -402,6 +386,7 @@ export class World {
   stands(at, progress) {
     const box = this.box(at);
     box.progress = progress;
+    box.device = progress.deviceId ?? null;
     if (box.states[box.states.length - 1] !== progress.state) box.states.push(progress.state);
     box.wakeAt = null;
     if (progress.wakeAtMs !== undefined) this.wakeAt(at, Math.max(box.bootedAt + Number(progress.wakeAtMs), this.now + 1));
@@ -474,8 +459,6 @@ function key(exchange) {
 
 /** HQ's name in the log. */
 export const HQ = 'hq';
-/** Most boxes, clones among them. */
-export const MAX_BOXES = 4;
 /** Of a certificate. */
 const LIFE = 45 * DAY;
 const TIMEOUT = 30_000;

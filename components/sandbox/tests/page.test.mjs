@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { Session, component } from './files.mjs';
 
 const { undrawn } = await import('../../../target/sandbox/picture.js');
+const { link, unlink } = await import('../../../target/sandbox/orders.js');
 const words = await import('../../../target/sandbox/words.js');
 const folder = 'components/sandbox/page';
 
@@ -43,4 +44,21 @@ test('every entry of a run has words, and every message of it is described', () 
     }
   }
   assert.ok(messages > 20);
+});
+
+test('a link leads to its moment', () => {
+  const orders = [
+    { step: 0, order: { tag: 'no-entropy', at: 1 } },
+    { step: 12, order: { tag: 'hq-down' } },
+    { step: 12, order: { tag: 'clone', at: 0 } },
+  ];
+  const moment = { seed: 7, boxes: 2, event: 70, orders };
+  assert.deepEqual(unlink(link(moment)), moment);
+  assert.deepEqual(unlink('seed=7&boxes=1&event=0'), { seed: 7, boxes: 1, event: 0, orders: [] });
+});
+
+test('a link that is none leads nowhere', () => {
+  const wrong = ['', 'event=3', 'seed=1&boxes=3&event=1', 'seed=1&boxes=0&event=1', 'seed=-1&boxes=1&event=1', 'seed=1&boxes=1&event=99999999'];
+  const orders = ['lose', 'lose@x', 'lose.0@1', 'clone@1', 'clone.9@1', 'lose@9', 'lose@4,lose@3', 'constructor@1', '<b>@1'];
+  for (const text of [...wrong, ...orders.map((told) => `seed=1&boxes=1&event=5&orders=${told}`)]) assert.equal(unlink(text), null, text);
 });
