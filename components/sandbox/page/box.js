@@ -1,6 +1,6 @@
 // A box and what is around it.
 
-import { START, deviceConfig } from './config.js';
+import { START } from './config.js';
 
 /**
  * @typedef {import('./component.js').Instance} Instance
@@ -12,12 +12,13 @@ import { START, deviceConfig } from './config.js';
 export class Box {
   /**
    * @param {string} name
-   * @param {number} number
+   * @param {import('./config.js').DeviceConfig} config
    * @param {Memory} memory
+   * @param {string} address on its LAN
    */
-  constructor(name, number, memory) {
+  constructor(name, config, memory, address) {
     this.name = name;
-    this.config = deviceConfig(number);
+    this.config = config;
     this.memory = memory;
     /** @type {Instance | null} */
     this.instance = null;
@@ -32,7 +33,7 @@ export class Box {
     this.wakeAt = null;
     /** An input that storage did not take. @type {DeviceInput | null} */
     this.again = null;
-    this.addresses = [`192.168.1.${2 + (number % 250)}`];
+    this.addresses = [address];
     /** @type {Progress | null} */
     this.progress = null;
     /** HQ's name for it, as it said last. @type {string | null} */

@@ -6,6 +6,7 @@ import { Memory } from './memory.js';
 import { link, takes, unlink } from './orders.js';
 import { Session } from './session.js';
 import { parties, timelineItem } from './show.js';
+import { STORIES, tell as tellStory } from './stories.js';
 
 main().catch(problem);
 
@@ -131,7 +132,9 @@ function begin(component) {
       session = start();
       furthest = 0;
       shown = Infinity;
+      chapter = -1;
       told.textContent = '';
+      byId('chapter', HTMLElement).textContent = '';
     });
   });
   onClick('back', () => (stop(), act(() => session.back())));
@@ -168,6 +171,35 @@ function begin(component) {
       URL.revokeObjectURL(link.href);
       told.textContent = `Saved; its hash is ${hash}.`;
     }, problem);
+  });
+  const story = byId('story', HTMLSelectElement);
+  story.append(...STORIES.map(({ title }, at) => new Option(title, String(at))));
+  /** Which chapter of the chosen story is told; -1: none. */
+  let chapter = -1;
+
+  /** @param {number} to */
+  function go(to) {
+    const chosen = STORIES[Number(story.value)];
+    const next = chosen?.chapters[to];
+    if (!chosen || !next) return;
+    stop();
+    act(() => {
+      session = tellStory(component, chosen, to);
+      chapter = to;
+      furthest = 0;
+      shown = Infinity;
+      byId('seed', HTMLInputElement).value = String(session.options.seed);
+      byId('boxes', HTMLSelectElement).value = String(session.options.boxes);
+      told.textContent = '';
+      byId('chapter', HTMLElement).textContent = `${to + 1} of ${chosen.chapters.length}. ${next.text}`;
+    });
+  }
+
+  onClick('next-chapter', () => go(chapter + 1));
+  onClick('earlier-chapter', () => go(chapter - 1));
+  story.addEventListener('change', () => {
+    chapter = -1;
+    go(0);
   });
   onClick('link', () => {
     const { orders, step, options } = session;

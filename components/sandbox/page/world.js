@@ -5,7 +5,7 @@
 
 import { Agenda } from './agenda.js';
 import { Box } from './box.js';
-import { DAY, MAX_BOXES, START, hqConfig } from './config.js';
+import { DAY, START, deviceConfig, hqConfig } from './config.js';
 import { outcomeOf } from './entry.js';
 import { Memory } from './memory.js';
 import { takes } from './orders.js';
@@ -116,11 +116,9 @@ export class World {
       case 'power-cut':
         this.powerCut(order.at);
         return;
-      case 'clone': {
-        const { records } = this.box(order.at).memory;
-        this.addBox(new Map(records));
+      case 'clone':
+        this.addBox(this.box(order.at));
         return;
-      }
       case 'renew':
         this.tell(order.at, { tag: 'renew' });
         return;
@@ -136,13 +134,14 @@ export class World {
     }
   }
 
-  /** @param {Map<string, import('./memory.js').Stored>} [records] of the box that this one is a copy of */
-  addBox(records) {
+  /** @param {Box} [original] of which it is a copy: the same image and flash on another board */
+  addBox(original) {
     const number = this.boxes.length;
-    if (number >= MAX_BOXES) return;
     const memory = new Memory(this.random.next());
-    if (records) memory.records = records;
-    this.boxes.push(new Box(`box-${number + 1}`, number, memory));
+    const own = deviceConfig(number);
+    const config = original ? { ...original.config, personal: own.personal } : own;
+    if (original) memory.records = new Map(original.memory.records);
+    this.boxes.push(new Box(`box-${number + 1}`, config, memory, `192.168.1.${2 + number}`));
     this.agenda.at(this.now + this.random.below(1000), { tag: 'power-on', at: number });
   }
 
