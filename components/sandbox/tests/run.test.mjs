@@ -96,6 +96,16 @@ test('a power cut at any step, and a failure of any write, do no harm', () => {
   }
 });
 
+test('a box renews in the window that the CA suggests', () => {
+  const run = session(1, 1);
+  assert.ok(run.until(allServe));
+  const [box] = run.world.boxes;
+  const { leaf } = box;
+  assert.ok(run.until(() => box.states.slice(-2).join() === 'Renewing,Serving'));
+  assert.notDeepEqual(box.leaf, leaf);
+  assert.equal(run.world.ca.issued.size, 2);
+});
+
 test('one of two clones is challenged, and HQ says so', () => {
   const run = session(1, 1);
   assert.ok(run.until(allServe));
