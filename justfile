@@ -126,7 +126,7 @@ sandbox-test: sandbox
 
 # Records runs of the sandbox and replays them natively and on wasmtime: the same hashes, or it fails
 sandbox-replay: sandbox
-    @cargo build --locked --workspace --bins
+    @cargo build --locked --workspace --bins --tests
     components/sandbox/replay.sh
 
 # Puts a composition together: `just compose device --output device.wasm` (components/README.md)
