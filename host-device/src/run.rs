@@ -283,16 +283,19 @@ impl Driver {
 
     /// Starts an exchange beside the loop.
     pub(crate) fn send(&mut self, submission: Submission) {
-        let hq = match submission.peer {
-            Peer::Hq => Arc::clone(&self.hq),
-            // The machine asks a second operator only where its config names one, which is this bundle's.
-            Peer::Seeder => Arc::clone(self.seeder.as_ref().unwrap_or(&self.hq)),
+        let client = match submission.peer {
+            Peer::Hq => Some(Arc::clone(&self.hq)),
+            Peer::Seeder => self.seeder.clone(),
         };
         let (exchange, endpoint) = (submission.exchange, submission.endpoint);
         tracing::debug!(exchange = exchange.0, %endpoint, bytes = submission.body.len(), "sending");
         self.exchanges.spawn(async move {
             let mut exchanging = JoinSet::new();
-            exchanging.spawn(async move { hq.exchange(&submission).await });
+            // The machine asks a second operator only where its config names one, which is this bundle's: without a
+            // client nothing joins below, and the failure says that it is this host's.
+            if let Some(client) = client {
+                exchanging.spawn(async move { client.exchange(&submission).await });
+            }
             let answer = match exchanging.join_next().await {
                 Some(Ok(answer)) => answer,
                 Some(Err(_)) | None => Answer::Failed(Failure {

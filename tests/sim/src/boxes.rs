@@ -163,6 +163,8 @@ impl World {
         let boxed = &mut self.boxes[at];
         let version = boxed.served.as_ref().map_or(0, |served| served.version);
         if progress.credential_version == version && boxed.served.is_some() {
+            let judged = self.judge_life(at);
+            self.broken = self.broken.take().or(judged.err());
             return Ok(());
         }
         let Some(pair) = boxed.machine.credential()? else {

@@ -1,4 +1,4 @@
-//! What must be true after every event.
+//! What must be true whatever happens.
 //!
 //! Each is stated over what can be seen from outside: what boxes serve, what they sent, what the CA's books say. None of it
 //! asks the machine whether it did right.

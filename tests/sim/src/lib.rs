@@ -5,8 +5,8 @@
 //! boxes that lose power or their way to HQ, entropy that comes late, clocks that are not set, a CA that fails, answers
 //! late or twice.
 //!
-//! **What counts as a failure** is `invariants`: after every event each of them is looked at, and the first that does not
-//! hold ends the run. A run is a log that replays (`otscert-replay`), so a failure is a seed and a log.
+//! **What counts as a failure** is `invariants`: each is looked at whenever what it is about may have changed, and the first
+//! that does not hold ends the run. A run is a log that replays (`otscert-replay`), so a failure is a seed and a log.
 //!
 //! **What nondeterminism remains**: none. Time, order, faults and every random byte come from the seed; the same options
 //! give the same log, byte for byte.

@@ -14,8 +14,8 @@ use otscert_sim::{Options, Report, run};
 
 /// Simulates boxes, HQ, a CA and a network in virtual time.
 ///
-/// Every seed is a run of its own; the same seed and options give the same run. After every event every invariant is
-/// looked at. A run in which one does not hold is done again with its log, which `otscert-replay` steps through.
+/// Every seed is a run of its own; the same seed and options give the same run. Each invariant is looked at
+/// whenever what it is about may have changed. A run in which one does not hold is done again with its log, which `otscert-replay` steps through.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
 struct Arguments {

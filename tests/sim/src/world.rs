@@ -312,17 +312,17 @@ impl World {
 
     /// Boxes that had some days to reach HQ serve what lives.
     fn judge_the_end(&mut self) -> Option<Broken> {
-        for at in 0..self.boxes.len() {
-            let boxed = &self.boxes[at];
-            let is_reached = boxed.is_on && boxed.offline_until + 3 * DAY < self.now;
-            if let (true, Some(served)) = (is_reached, boxed.served.clone()) {
-                let judged = self.memo.lives(at, &served, self.now);
-                if let Err(found) = judged {
-                    return Some(found);
-                }
-            }
+        (0..self.boxes.len()).find_map(|at| self.judge_life(at).err())
+    }
+
+    /// What a box serves lives, if it is on and has had some days to reach HQ.
+    pub(crate) fn judge_life(&mut self, at: usize) -> Result<(), Broken> {
+        let boxed = &self.boxes[at];
+        let is_reached = boxed.is_on && boxed.offline_until + 3 * DAY < self.now;
+        match (is_reached, boxed.served.clone()) {
+            (true, Some(served)) => self.memo.lives(at, &served, self.now),
+            (_, Some(_) | None) => Ok(()),
         }
-        None
     }
 }
 
