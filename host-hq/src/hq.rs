@@ -101,18 +101,45 @@ pub struct Hq {
 #[derive(Debug)]
 struct Running {
     driver: Driver,
-    committer: JoinHandle<()>,
-    stop_committer: CancellationToken,
+    committing: Committing,
 }
 
-impl Hq {
-    /// Starts everything: frees the leases of the process before, fills the zone, opens the registrar, and lets the
-    /// workers go on with what the outbox holds.
+/// An HQ in which nothing happens by itself but commits: whoever has it calls the workers. [`Hq::start`] gives them to a
+/// [`Driver`]; a simulator calls them when its time has come.
+#[derive(Debug)]
+pub struct Works {
+    /// The database.
+    pub store: Arc<Store>,
+    /// Decides.
+    pub registrar: Arc<Registrar>,
+    /// The one writer.
+    pub committer: CommitterHandle,
+    /// Performs what was submitted.
+    pub outbox: OutboxWorker,
+    /// Tells who is due.
+    pub scheduler: Scheduler,
+    /// Removes what has expired.
+    pub sweeper: Sweeper,
+    clock: Arc<dyn Clock>,
+    nudges: Arc<Nudges>,
+    component_sha256: String,
+    committing: Committing,
+}
+
+/// The committer's task.
+#[derive(Debug)]
+struct Committing {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Works {
+    /// Frees the leases of the process before, fills the zone and opens the registrar.
     ///
     /// # Errors
     ///
     /// [`StartError`] says what is in the way.
-    pub async fn start(parts: HqParts) -> Result<Self, StartError> {
+    pub async fn open(parts: HqParts) -> Result<Self, StartError> {
         let HqParts {
             store,
             guests,
@@ -128,8 +155,11 @@ impl Hq {
         fill(zone.as_ref(), &store, now).await?;
 
         let (committer, handle) = Committer::new(Arc::clone(&store));
-        let stop_committer = CancellationToken::new();
-        let committer = tokio::spawn(committer.run(stop_committer.clone()));
+        let stop = CancellationToken::new();
+        let committing = Committing {
+            task: tokio::spawn(committer.run(stop.clone())),
+            stop,
+        };
         let nudges = Arc::new(Nudges::new(cas.keys().cloned()));
         let registrar = Registrar::start(
             guests,
@@ -141,17 +171,58 @@ impl Hq {
         )
         .await?;
         let registrar = Arc::new(registrar);
-        let outbox = OutboxWorker::new(
-            Arc::clone(&store),
-            Arc::clone(&registrar),
-            handle.clone(),
-            cas,
-            Arc::clone(&zone),
-            entropy,
-            options.outbox,
-        );
-        let scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&registrar), handle.clone());
-        let sweeper = Sweeper::new(handle.clone(), zone, options.sweeper);
+        Ok(Self {
+            outbox: OutboxWorker::new(
+                Arc::clone(&store),
+                Arc::clone(&registrar),
+                handle.clone(),
+                cas,
+                Arc::clone(&zone),
+                entropy,
+                options.outbox,
+            ),
+            scheduler: Scheduler::new(Arc::clone(&store), Arc::clone(&registrar), handle.clone()),
+            sweeper: Sweeper::new(handle.clone(), zone, options.sweeper),
+            store,
+            registrar,
+            committer: handle,
+            clock,
+            nudges,
+            component_sha256,
+            committing,
+        })
+    }
+
+    /// Drops everything as a kill does: what is not committed is lost. Blocks until the registrar's threads have ended, so
+    /// it must not be called on a runtime's thread.
+    pub fn kill(self) -> Arc<Store> {
+        self.committing.task.abort();
+        self.registrar.stop();
+        self.store
+    }
+}
+
+impl Hq {
+    /// Starts everything: frees the leases of the process before, fills the zone, opens the registrar, and lets the
+    /// workers go on with what the outbox holds.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says what is in the way.
+    pub async fn start(parts: HqParts) -> Result<Self, StartError> {
+        let driver = parts.options.driver;
+        let Works {
+            store,
+            registrar,
+            committer: handle,
+            outbox,
+            scheduler,
+            sweeper,
+            clock,
+            nudges,
+            component_sha256,
+            committing,
+        } = Works::open(parts).await?;
         let driver = Driver::start(
             outbox,
             scheduler,
@@ -159,13 +230,9 @@ impl Hq {
             RoomWatch::new(Arc::clone(&store)),
             Arc::clone(&clock),
             nudges,
-            options.driver,
-        );
-        let running = Mutex::new(Some(Running {
             driver,
-            committer,
-            stop_committer,
-        }));
+        );
+        let running = Mutex::new(Some(Running { driver, committing }));
         Ok(Self {
             store,
             registrar,
@@ -293,12 +360,7 @@ impl Hq {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some(Running {
-            driver,
-            committer,
-            stop_committer,
-        }) = running
-        else {
+        let Some(Running { driver, committing }) = running else {
             return Ok(());
         };
         driver.stop(limit).await;
@@ -309,8 +371,8 @@ impl Hq {
         {
             tracing::error!("stopping the registrar panicked, which is a bug of HQ");
         }
-        stop_committer.cancel();
-        if committer.await.is_err() {
+        committing.stop.cancel();
+        if committing.task.await.is_err() {
             tracing::error!("the committer panicked, which is a bug of HQ");
         }
         self.store.close().await
