@@ -125,6 +125,7 @@ pub struct Recorder<I> {
     /// What is behind it.
     pub inner: I,
     calls: Vec<Call>,
+    is_on: bool,
 }
 
 impl<I> Recorder<I> {
@@ -133,7 +134,15 @@ impl<I> Recorder<I> {
         Self {
             inner,
             calls: Vec::new(),
+            is_on: true,
         }
+    }
+
+    /// Writes calls down, or only passes them on.
+    #[must_use]
+    pub fn recording(mut self, is_on: bool) -> Self {
+        self.is_on = is_on;
+        self
     }
 
     /// The calls since this was asked last.
@@ -141,27 +150,30 @@ impl<I> Recorder<I> {
         std::mem::take(&mut self.calls)
     }
 
-    fn note(&mut self, asked: Asked, got: Got) {
-        self.calls.push(Call { asked, got });
+    fn note(&mut self, call: impl FnOnce() -> (Asked, Got)) {
+        if self.is_on {
+            let (asked, got) = call();
+            self.calls.push(Call { asked, got });
+        }
     }
 }
 
 impl<I: Imports> Imports for Recorder<I> {
     fn sources(&mut self) -> Vec<entropy::Source> {
         let got = self.inner.sources();
-        self.note(Asked::Sources, Got::Sources(got.clone()));
+        self.note(|| (Asked::Sources, Got::Sources(got.clone())));
         got
     }
 
     fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, entropy::Error> {
         let got = self.inner.sample(source, len);
-        self.note(Asked::Sample { source, len }, Got::Sample(got.clone()));
+        self.note(|| (Asked::Sample { source, len }, Got::Sample(got.clone())));
         got
     }
 
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, storage::Error> {
         let got = self.inner.read(key);
-        self.note(Asked::Read { key: key.into() }, Got::Read(got.clone()));
+        self.note(|| (Asked::Read { key: key.into() }, Got::Read(got.clone())));
         got
     }
 
@@ -172,14 +184,13 @@ impl<I: Imports> Imports for Recorder<I> {
         expires_ms: Option<u64>,
     ) -> Result<(), storage::Error> {
         let got = self.inner.write(key, value, expires_ms);
-        let asked = write(key, value, expires_ms);
-        self.note(asked, Got::Stored(got.clone()));
+        self.note(|| (write(key, value, expires_ms), Got::Stored(got.clone())));
         got
     }
 
     fn remove(&mut self, key: &str) -> Result<(), storage::Error> {
         let got = self.inner.remove(key);
-        self.note(Asked::Remove { key: key.into() }, Got::Stored(got.clone()));
+        self.note(|| (Asked::Remove { key: key.into() }, Got::Stored(got.clone())));
         got
     }
 
@@ -189,7 +200,7 @@ impl<I: Imports> Imports for Recorder<I> {
         request: &network::Request,
     ) -> Result<(), network::Error> {
         let got = self.inner.submit(exchange, request);
-        self.note(submit(exchange, request), Got::Submitted(got.clone()));
+        self.note(|| (submit(exchange, request), Got::Submitted(got.clone())));
         got
     }
 }

@@ -1,6 +1,9 @@
 //! The machine as Rust, behind the adapter of the component.
 
+use std::fmt;
+
 use anyhow::{Context as _, bail};
+use otscert_machine::crypto::Crypto;
 use otscert_machine::device::Device;
 use otscert_machine::entropy::{SampleError, Source, SourceId};
 use otscert_machine::host::{Host, HostError};
@@ -10,6 +13,7 @@ use otscert_machine::time::{Moment, Timestamp};
 use otscert_machine::types::ExchangeId;
 
 use super::Party;
+use crate::CRYPTO;
 use crate::bindings::exports::otscert::provision::{provisioner, registrar};
 use crate::bindings::otscert::provision::types;
 use crate::convert;
@@ -17,10 +21,10 @@ use crate::imports::Imports;
 use crate::log::{Outcome, PartyConfig};
 
 /// A party of a native machine.
-#[derive(Debug)]
 pub struct Native<I> {
     config: PartyConfig,
     imports: I,
+    crypto: &'static dyn Crypto,
     instance: Option<Instance>,
 }
 
@@ -30,13 +34,37 @@ enum Instance {
     Hq(Box<hq::Config>),
 }
 
+impl<I: fmt::Debug> fmt::Debug for Native<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native")
+            .field("config", &self.config)
+            .field("imports", &self.imports)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<I> Native<I> {
     pub(super) const fn new(config: PartyConfig, imports: I) -> Self {
         Self {
             config,
             imports,
+            crypto: &CRYPTO,
             instance: None,
         }
+    }
+
+    /// With another provider of the primitives, from its next start on. It must give the same bytes, or what it writes
+    /// down replays nowhere.
+    #[must_use]
+    pub fn with_crypto(mut self, crypto: &'static dyn Crypto) -> Self {
+        self.crypto = crypto;
+        self
+    }
+
+    /// What its imports reach, to look at.
+    pub const fn imports_ref(&self) -> &I {
+        &self.imports
     }
 }
 
@@ -49,12 +77,16 @@ impl<I: Imports> Party<I> for Native<I> {
         self.instance = None;
         Ok(match self.config.clone() {
             PartyConfig::Device(config) => Outcome::DeviceStarted(
-                start_device(config)
+                start_device(config, self.crypto)
                     .map(|device| self.instance = Some(Instance::Device(Box::new(device), None))),
             ),
             PartyConfig::Hq(config) => Outcome::HqStarted(
                 convert::registrar::parse_config(config)
-                    .map(|config| self.instance = Some(Instance::Hq(Box::new(config))))
+                    .map(|config| {
+                        let crypto = self.crypto;
+                        let config = hq::Config { crypto, ..config };
+                        self.instance = Some(Instance::Hq(Box::new(config)));
+                    })
                     .map_err(|error| registrar::Error::BadConfig(error.to_string())),
             ),
         })
@@ -128,9 +160,13 @@ impl<I: Imports> Party<I> for Native<I> {
     }
 }
 
-fn start_device(config: provisioner::Config) -> Result<Device, provisioner::Error> {
-    let config = convert::provisioner::parse_config(config)
+fn start_device(
+    config: provisioner::Config,
+    crypto: &'static dyn Crypto,
+) -> Result<Device, provisioner::Error> {
+    let mut config = convert::provisioner::parse_config(config)
         .map_err(|error| convert::provisioner::bad_config(&error))?;
+    config.crypto = crypto;
     Device::new(config).map_err(|error| provisioner::Error::BadConfig(error.to_string()))
 }
 
