@@ -87,7 +87,7 @@ replay *args: component
 
 # Searches every order of events between boxes, HQ and a CA within bounds, and prints what holds (about 8 minutes)
 model *args:
-    cargo test --locked --profile model -p otscert-model -- --ignored --nocapture --test-threads 1 "$@"
+    cargo test --locked -p otscert-model -- --ignored --nocapture --test-threads 1 "$@"
 
 # Breaks the machine's rules one by one in a copy, and shows which test notices (--quick: those that CI breaks)
 sabotage *args:

@@ -5,9 +5,17 @@ use otscert_replay::bindings::otscert::provision::{network, types};
 use otscert_replay::party::Party as _;
 use otscert_replay::{Entry, Input, Outcome};
 
+use crate::around::failure;
 use crate::configs::{DAY, HOUR, RETRY, TIMEOUT, name};
 use crate::events::Event;
-use crate::world::{World, failure};
+use crate::memory::Memory;
+use crate::world::{Unit, World};
+
+impl Unit {
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        &mut self.machine.imports().inner
+    }
+}
 
 impl World {
     pub(crate) fn power_on(&mut self, at: usize) -> anyhow::Result<()> {
@@ -18,11 +26,11 @@ impl World {
         boxed.is_on = true;
         boxed.is_resumed = false;
         boxed.boot += 1;
-        boxed.booted_at = self.now;
+        boxed.booted_at = self.around.now;
         boxed.outstanding.clear();
         boxed.again = None;
         boxed.wake_at = None;
-        boxed.machine.imports().inner.is_cut = false;
+        boxed.memory().calls.is_cut = false;
         let boot = boxed.boot;
         let outcome = self.take(at, Input::Start)?;
         if !matches!(outcome, Outcome::DeviceStarted(Ok(()))) {
@@ -35,8 +43,9 @@ impl World {
         if self.boxes[at].is_on {
             self.boxes[at].is_on = false;
             self.report.power_cuts += 1;
-            let dark = 1000 + self.random.below(HOUR);
-            self.agenda.at(self.now + dark, Event::PowerOn(at));
+            let around = &mut self.around;
+            let dark = 1000 + around.random.below(HOUR);
+            around.agenda.at(around.now + dark, Event::PowerOn(at));
         }
     }
 
@@ -54,20 +63,23 @@ impl World {
 
     /// Hands an input to a box, and does what a host does with what comes of it.
     pub(crate) fn tell(&mut self, at: usize, input: provisioner::Input) -> anyhow::Result<()> {
-        if self.chance(200) {
-            let calls = u32::try_from(self.random.below(3))?;
-            let cuts = self.random.below(2) == 0;
-            let made = self.random.below(2) == 0;
-            let memory = &mut self.boxes[at].machine.imports().inner;
-            memory.fails_in = Some(calls);
-            memory.cuts = cuts.then_some(made);
+        let is_struck = self.around.faults.strike(200);
+        if is_struck {
+            let (after, how) = self.around.call_fault();
+            self.boxes[at].memory().calls.strike_after(after, how);
         }
         let outcome = self.take(at, Input::Device(input.clone()))?;
-        let memory = &mut self.boxes[at].machine.imports().inner;
-        memory.fails_in = None;
-        memory.cuts = None;
+        let memory = self.boxes[at].memory();
+        if is_struck {
+            memory.calls.spare();
+        }
+        let is_cut = memory.calls.is_cut;
         let submitted = std::mem::take(&mut memory.submitted);
-        if memory.is_cut {
+        if is_cut {
+            // What was handed over before is on its way.
+            for (exchange, request) in submitted {
+                self.send(at, exchange, request)?;
+            }
             self.power_cut(at);
             return Ok(());
         }
@@ -89,9 +101,9 @@ impl World {
             Outcome::Device(Err(provisioner::Error::Storage(_))) => {
                 let boxed = &mut self.boxes[at];
                 boxed.again = Some(input);
-                boxed.wake_at = Some(self.now + RETRY);
-                self.agenda
-                    .at(self.now + RETRY, Event::Wake(at, boxed.boot));
+                let time = self.around.now + RETRY;
+                boxed.wake_at = Some(time);
+                self.around.agenda.at(time, Event::Wake(at, boxed.boot));
                 Ok(())
             }
             other @ (Outcome::Device(Err(_))
@@ -118,21 +130,21 @@ impl World {
             return Ok(());
         }
         let boot = boxed.boot;
-        if self.chance(2000) {
-            let span = self.random.below(2 * DAY);
-            self.boxes[at].offline_until = self.now + span;
+        let around = &mut self.around;
+        if around.faults.strike(2000) {
+            let until = around.now + around.random.below(2 * DAY);
+            boxed.offline_until = boxed.offline_until.max(until);
         }
-        let is_lost = self.now < self.boxes[at].offline_until || self.chance(50);
-        if is_lost {
+        if around.now < boxed.offline_until || around.faults.strike(50) {
             self.report.lost += 1;
             let answer = types::Answer::Failed(failure());
-            self.agenda
-                .at(self.now + TIMEOUT, Event::ToBox(at, boot, exchange, answer));
+            let event = Event::ToBox(at, boot, exchange, answer);
+            around.agenda.at(around.now + TIMEOUT, event);
             return Ok(());
         }
-        let times = if self.chance(50) { 2 } else { 1 };
+        let times = if around.faults.strike(50) { 2 } else { 1 };
         for _ in 0..times {
-            let delay = 5 + self.random.below(300);
+            let time = around.now + 5 + around.random.below(300);
             let event = Event::ToHq(
                 at,
                 boot,
@@ -140,7 +152,7 @@ impl World {
                 message.endpoint,
                 message.body.clone(),
             );
-            self.agenda.at(self.now + delay, event);
+            around.agenda.at(time, event);
         }
         Ok(())
     }
@@ -153,11 +165,15 @@ impl World {
     ) -> anyhow::Result<()> {
         let boxed = &mut self.boxes[at];
         boxed.names.clone_from(&progress.names);
-        let wake = progress.wake_at_ms;
-        boxed.wake_at = wake.map(|wake| (boxed.booted_at + wake).max(self.now + 1));
-        if let Some(wake) = boxed.wake_at {
-            self.agenda.at(wake, Event::Wake(at, boxed.boot));
+        boxed.state.clone_from(&progress.state);
+        let (wake, now) = (progress.wake_at_ms, self.around.now);
+        let wake = wake.map(|wake| (boxed.booted_at + wake).max(now + 1));
+        if let Some(time) = wake
+            && wake != boxed.wake_at
+        {
+            self.around.agenda.at(time, Event::Wake(at, boxed.boot));
         }
+        boxed.wake_at = wake;
         let judged = self.memo.holds(at, &progress.names);
         self.broken = self.broken.take().or(judged.err());
         let boxed = &mut self.boxes[at];
@@ -183,29 +199,30 @@ impl World {
 
     pub(crate) fn take(&mut self, at: usize, input: Input) -> anyhow::Result<Outcome> {
         let boxed = &mut self.boxes[at];
+        let around = &mut self.around;
         let now = types::Moment {
             wall_ms: match boxed.clock {
                 types::ClockTrust::Unset => 0,
-                types::ClockTrust::Bounded | types::ClockTrust::Trusted => self.now,
+                types::ClockTrust::Bounded | types::ClockTrust::Trusted => around.now,
             },
             trust: boxed.clock,
-            monotonic_ms: self.now - boxed.booted_at,
+            monotonic_ms: around.now - boxed.booted_at,
         };
+        if around.writer.is_none() {
+            return boxed.machine.take(now, input);
+        }
         let outcome = boxed.machine.take(now, input.clone())?;
         let calls = boxed.machine.imports().take();
         let digest = boxed.machine.digest()?;
-        if let Some(writer) = &mut self.writer {
-            self.written += 1;
-            writer.entry(&Entry {
-                n: self.written,
-                party: name(at),
-                now,
-                input,
-                calls,
-                outcome: outcome.clone(),
-                digest,
-            })?;
-        }
+        around.write(|n| Entry {
+            n,
+            party: name(at),
+            now,
+            input,
+            calls,
+            outcome: outcome.clone(),
+            digest,
+        })?;
         Ok(outcome)
     }
 }

@@ -86,8 +86,6 @@ const HQ_ID: &str = "hq.test";
 pub(crate) const START: u64 = 1_795_392_000_000;
 pub(crate) const HOUR: u64 = 3_600_000;
 pub(crate) const DAY: u64 = 24 * HOUR;
-/// Of a certificate.
-pub(crate) const LIFE: u64 = 45 * DAY;
 pub(crate) const TIMEOUT: u64 = 30_000;
 pub(crate) const RETRY: u64 = 1000;
 const MANY: u32 = 1_000_000;

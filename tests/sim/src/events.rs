@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use otscert_replay::bindings::otscert::provision::types::{self, Endpoint};
 
+use crate::hq::Chore;
+
 /// Something that will happen.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -17,12 +19,20 @@ pub(crate) enum Event {
     ToHq(usize, Boot, types::Exchange, Endpoint, Vec<u8>),
     /// An answer reaches a box, or the word that none will come.
     ToBox(usize, Boot, types::Exchange, types::Answer),
-    /// HQ performs a row of its outbox.
-    Perform(types::Exchange),
-    /// A subject of HQ's is due.
-    Due(String, u64),
+    /// HQ does what it does by itself.
+    Hq(Chore),
     /// HQ is stopped and started.
     RestartHq,
+    /// HQ cannot be reached before then, and is started anew.
+    HqDown(u64),
+    /// HQ cannot reach its CA before then.
+    CaDown(u64),
+    /// These boxes cannot reach HQ before then.
+    Partition(Vec<usize>, u64),
+    /// HQ's records are copied.
+    BackUpHq,
+    /// HQ's records are replaced by the copy.
+    RestoreHq,
     /// The owner asks for a new certificate.
     Renew(usize),
     /// The router gave the box another address.

@@ -30,12 +30,14 @@ pub(crate) struct Memo {
     /// Who serves a name, or served it last.
     holders: BTreeMap<String, usize>,
     /// Names that a reset gave up, and how many certificates there were for them.
-    given_up: BTreeSet<String>,
+    pub(crate) given_up: BTreeSet<String>,
     /// Digests of everything that was sent, and by which box.
     sent: BTreeMap<[u8; 32], usize>,
     /// Digests of certificate requests, by the order that had them first.
     requests: BTreeMap<[u8; 32], usize>,
     pub(crate) checks: u64,
+    /// How many certificates ended in use although HQ could be reached.
+    pub(crate) expired: u64,
 }
 
 /// What a box serves.
@@ -149,6 +151,7 @@ impl Memo {
     pub(crate) fn lives(&mut self, at: usize, served: &Served, now: u64) -> Result<(), Broken> {
         self.checks += 1;
         if served.not_after_ms < now {
+            self.expired += 1;
             let what = format!(
                 "box {at} serves a certificate that ended {} s ago, and HQ could be reached",
                 (now - served.not_after_ms) / 1000
@@ -166,6 +169,6 @@ fn scalar(pkcs8: &[u8]) -> Option<Secret<32>> {
     Some(Secret::new(bytes.try_into().ok()?))
 }
 
-fn broken(invariant: &'static str, what: String) -> Broken {
+pub(crate) fn broken(invariant: &'static str, what: String) -> Broken {
     Broken { invariant, what }
 }

@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Parser;
-use otscert_sim::{Options, Report, run};
+use clap::{Parser, ValueEnum};
+use otscert_sim::{Broken, Options, People, Records, Report, run, shrink};
 
 /// Simulates boxes, HQ, a CA and a network in virtual time.
 ///
-/// Every seed is a run of its own; the same seed and options give the same run. Each invariant is looked at
-/// whenever what it is about may have changed. A run in which one does not hold is done again with its log, which `otscert-replay` steps through.
+/// Every seed is a run of its own; the same seed and options give the same run. Each invariant is looked at whenever what
+/// it is about may have changed; in the end everybody must have what they should. A run in which something does not hold is
+/// made smaller, and done again with its log, which `otscert-replay` steps through.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
 struct Arguments {
@@ -28,18 +29,63 @@ struct Arguments {
     /// Boxes in each run.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     devices: u64,
-    /// Simulated days of each run.
+    /// Simulated days of each run; four more follow without accidents.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: u64,
+    /// Where HQ keeps its records: `sqlite` is its whole host, `map` the machine alone, some ten times as fast. By default
+    /// `map` above 10,000 days of boxes.
+    #[arg(long, value_enum)]
+    records: Option<Kept>,
+    /// How long a certificate lives, in hours. One that ends before a box asks again shows what a failing run looks like.
+    #[arg(long, value_name = "HOURS", default_value_t = 45 * 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    life: u64,
     /// Nothing goes wrong.
     #[arg(long)]
     no_faults: bool,
+    /// Of all accidents only these happen, by their numbers, as a smaller run prints them.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    only: Option<Vec<u64>>,
     /// Writes the log of the first run here.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Where logs of failing runs go.
     #[arg(long, value_name = "FOLDER", default_value = "target/sim")]
     failures: PathBuf,
+    /// A failing run is tried again at most so often with fewer accidents; 0: never.
+    #[arg(long, value_name = "RUNS", default_value_t = 200)]
+    shrink: u32,
+}
+
+/// Where HQ keeps its records.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kept {
+    /// In SQLite, by HQ's own host.
+    Sqlite,
+    /// In a map around the machine alone.
+    Map,
+}
+
+impl Arguments {
+    fn options(&self, number: u64) -> anyhow::Result<Options> {
+        let records = match self.records {
+            Some(Kept::Sqlite) => Records::Sqlite,
+            Some(Kept::Map) => Records::Map,
+            None if self.devices * self.days <= MOST_IN_SQLITE => Records::Sqlite,
+            None => Records::Map,
+        };
+        Ok(Options {
+            seed: self.seed + number,
+            devices: usize::try_from(self.devices)?,
+            days: self.days,
+            faults: !self.no_faults,
+            records,
+            people: People::Drawn,
+            life_ms: self.life * 3_600_000,
+            record: self.log.is_some() && number == 0,
+            only: self.only.clone(),
+            strike: None,
+        })
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -59,21 +105,26 @@ fn main() -> anyhow::Result<ExitCode> {
         joined.collect::<anyhow::Result<Vec<()>>>()
     })?;
     let Tally { total, failed, .. } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let records = match arguments.options(0)?.records {
+        Records::Sqlite => "in SQLite, by HQ's own host",
+        Records::Map => "in a map",
+    };
     println!(
-        "{} seeds, {} boxes, {} days each, in {:.1} s: {} events, {} checks of invariants; {} certificates issued, {} \
-         renewals, {} resets, {} power cuts, {} messages lost; {failed} seeds failed",
+        "{} seeds, {} boxes, {} days each, HQ's records {records}, in {:.1} s:",
         arguments.seeds,
         arguments.devices,
         arguments.days,
         begun.elapsed().as_secs_f64(),
-        total.events,
-        total.checks,
-        total.issued,
-        total.renewed,
-        total.resets,
-        total.power_cuts,
-        total.lost,
     );
+    println!(
+        "  {} events, {} checks of invariants; {} certificates issued, {} renewed, {} expired while reachable",
+        total.events, total.checks, total.issued, total.renewed, total.expired,
+    );
+    println!(
+        "  {} resets, {} power cuts, {} messages lost, {} partitions, {} times HQ was set back to a copy",
+        total.resets, total.power_cuts, total.lost, total.partitions, total.restores,
+    );
+    println!("  {failed} seeds failed");
     Ok(match failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -101,27 +152,23 @@ fn work(
         if number >= arguments.seeds {
             return Ok(());
         }
-        let options = Options {
-            seed: arguments.seed + number,
-            devices: usize::try_from(arguments.devices)?,
-            days: arguments.days,
-            faults: !arguments.no_faults,
-            record: arguments.log.is_some() && number == 0,
-        };
+        let options = arguments.options(number)?;
         let report = run(&options).with_context(|| format!("seed {}", options.seed))?;
         if let (Some(path), Some(log)) = (&arguments.log, &report.log) {
             std::fs::write(path, log).with_context(|| format!("writing {}", path.display()))?;
         }
         if let Some(broken) = &report.broken {
-            let path = keep(&arguments.failures, &options)?;
-            let path = path.display();
             println!("seed {}: {broken}", options.seed);
+            let smaller = make_smaller(arguments, &options, broken)?;
+            let path = keep(&arguments.failures, &smaller)?;
+            let path = path.display();
+            println!("  again: {smaller}");
             println!("  its log: {path}; step it with `otscert-replay {path}`");
         }
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.done += 1;
         tally.failed += u64::from(report.broken.is_some());
-        add(&mut tally.total, &report);
+        tally.total.add(&report);
         let elapsed = begun.elapsed();
         if elapsed > tally.shown + Duration::from_secs(1) && std::io::stderr().is_terminal() {
             tally.shown = elapsed;
@@ -132,6 +179,26 @@ fn work(
     }
 }
 
+/// Leaves accidents out that the run does not need to fail.
+fn make_smaller(
+    arguments: &Arguments,
+    options: &Options,
+    broken: &Broken,
+) -> anyhow::Result<Options> {
+    if arguments.shrink == 0 {
+        return Ok(options.clone());
+    }
+    let seed = options.seed;
+    let smaller = shrink(options, broken, arguments.shrink, |left, runs| {
+        if std::io::stderr().is_terminal() {
+            eprint!("\rseed {seed}: {left} accidents left after {runs} runs ");
+        }
+    })?;
+    let left = smaller.only.as_ref().map_or(0, Vec::len);
+    println!("  {left} accidents are enough");
+    Ok(smaller)
+}
+
 /// Runs a failing seed again with its log, and keeps that.
 fn keep(folder: &std::path::Path, options: &Options) -> anyhow::Result<PathBuf> {
     let again = Options {
@@ -139,18 +206,12 @@ fn keep(folder: &std::path::Path, options: &Options) -> anyhow::Result<PathBuf> 
         ..options.clone()
     };
     let log = run(&again)?.log.context("a run without its log")?;
-    std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("making the folder {}", folder.display()))?;
     let path = folder.join(format!("seed-{}.jsonl", options.seed));
     std::fs::write(&path, log).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
 }
 
-fn add(total: &mut Report, report: &Report) {
-    total.events += report.events;
-    total.checks += report.checks;
-    total.issued += report.issued;
-    total.renewed += report.renewed;
-    total.resets += report.resets;
-    total.power_cuts += report.power_cuts;
-    total.lost += report.lost;
-}
+/// Boxes times days; beyond it HQ's host takes minutes.
+const MOST_IN_SQLITE: u64 = 10_000;

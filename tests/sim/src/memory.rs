@@ -6,21 +6,19 @@ use otscert_replay::Seeded;
 use otscert_replay::bindings::otscert::provision::{entropy, network, storage, types};
 use otscert_replay::imports::Imports;
 
+use crate::calls::{Calls, Fate};
+
 /// What a party stands on.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) records: BTreeMap<String, Vec<u8>>,
     pub(crate) submitted: Vec<(types::Exchange, network::Request)>,
-    random: Seeded,
+    pub(crate) calls: Calls,
+    /// What the records were before each change that is not committed, for whoever commits at all.
+    journal: Option<Vec<(String, Option<Vec<u8>>)>>,
     /// The generator gives something.
     pub(crate) is_seeded: bool,
-    /// Counts down with each call of storage; the call at which it ends fails.
-    pub(crate) fails_in: Option<u32>,
-    /// That failure is a power cut: nothing works after it, and the write may have been made or not.
-    pub(crate) cuts: Option<bool>,
-    pub(crate) is_cut: bool,
-    /// Storage failed since this was looked at.
-    pub(crate) failed: bool,
+    random: Seeded,
 }
 
 impl Memory {
@@ -28,83 +26,81 @@ impl Memory {
         Self {
             records: BTreeMap::new(),
             submitted: Vec::new(),
-            random: Seeded::new(seed),
+            calls: Calls::default(),
+            journal: None,
             is_seeded: true,
-            fails_in: None,
-            cuts: None,
-            is_cut: false,
-            failed: false,
+            random: Seeded::new(seed),
         }
     }
 
-    /// Whether a write is to be made, and what it is answered.
-    fn fault(&mut self) -> (bool, Result<(), storage::Error>) {
-        let broken = Err(storage::Error::Medium("it does not answer".to_owned()));
-        if self.is_cut {
-            return (false, broken);
+    /// Changes are undone until they are committed.
+    pub(crate) fn transactional(mut self) -> Self {
+        self.journal = Some(Vec::new());
+        self
+    }
+
+    /// What was changed stays.
+    pub(crate) fn commit(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.clear();
         }
-        match &mut self.fails_in {
-            Some(0) => {
-                self.fails_in = None;
-                self.failed = true;
-                match self.cuts.take() {
-                    Some(made) => {
-                        self.is_cut = true;
-                        (made, broken)
-                    }
-                    None => (false, Err(storage::Error::Full)),
-                }
+    }
+
+    /// What was changed since the last commit is as it was.
+    pub(crate) fn roll_back(&mut self) {
+        let journal = self.journal.as_mut().map(std::mem::take);
+        for (key, before) in journal.into_iter().flatten().rev() {
+            match before {
+                Some(value) => drop(self.records.insert(key, value)),
+                None => drop(self.records.remove(&key)),
             }
-            Some(left) => {
-                *left -= 1;
-                (true, Ok(()))
-            }
-            None => (true, Ok(())),
+        }
+    }
+
+    fn change(&mut self, key: &str, value: Option<&[u8]>) {
+        let before = match value {
+            Some(value) => self.records.insert(key.to_owned(), value.to_vec()),
+            None => self.records.remove(key),
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.push((key.to_owned(), before));
         }
     }
 }
 
 impl Imports for Memory {
     fn sources(&mut self) -> Vec<entropy::Source> {
-        vec![entropy::Source {
-            id: 1,
-            kind: entropy::Kind::System,
-            family: "system".to_owned(),
-            assessment: None,
-            observed_step_ns: 0,
-            label: "the seed of the simulation".to_owned(),
-        }]
+        sources()
     }
 
     fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, entropy::Error> {
-        match (source, self.is_seeded) {
-            (1, true) => Ok(self.random.bytes(len.min(MAX_SAMPLE) as usize)),
-            (1, false) => Err(entropy::Error::NotReady),
-            (_, _) => Err(entropy::Error::NoSuchSource),
+        match (self.calls.next(), self.is_seeded) {
+            (Fate::Goes, true) => sample(&mut self.random, source, len),
+            (Fate::Goes | Fate::Refused | Fate::Cut { .. }, _) => Err(entropy::Error::NotReady),
         }
     }
 
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, storage::Error> {
-        match self.is_cut {
-            true => Err(storage::Error::Medium("it does not answer".to_owned())),
-            false => Ok(self.records.get(key).cloned()),
+        match self.calls.next() {
+            Fate::Goes => Ok(self.records.get(key).cloned()),
+            Fate::Refused | Fate::Cut { .. } => Err(dead()),
         }
     }
 
     fn write(&mut self, key: &str, value: &[u8], _: Option<u64>) -> Result<(), storage::Error> {
-        let (made, answer) = self.fault();
-        if made {
-            self.records.insert(key.to_owned(), value.to_vec());
+        let fate = self.calls.next();
+        if is_done(fate) {
+            self.change(key, Some(value));
         }
-        answer
+        stored(fate)
     }
 
     fn remove(&mut self, key: &str) -> Result<(), storage::Error> {
-        let (made, answer) = self.fault();
-        if made {
-            self.records.remove(key);
+        let fate = self.calls.next();
+        if is_done(fate) {
+            self.change(key, None);
         }
-        answer
+        stored(fate)
     }
 
     fn submit(
@@ -112,9 +108,59 @@ impl Imports for Memory {
         exchange: &types::Exchange,
         request: &network::Request,
     ) -> Result<(), network::Error> {
-        self.submitted.push((exchange.clone(), request.clone()));
-        Ok(())
+        let fate = self.calls.next();
+        if is_done(fate) {
+            self.submitted.push((exchange.clone(), request.clone()));
+        }
+        match fate {
+            Fate::Goes => Ok(()),
+            Fate::Refused | Fate::Cut { .. } => Err(network::Error::Busy),
+        }
     }
 }
 
+/// The one source that everybody has.
+pub(crate) fn sources() -> Vec<entropy::Source> {
+    vec![entropy::Source {
+        id: SOURCE,
+        kind: entropy::Kind::System,
+        family: "system".to_owned(),
+        assessment: None,
+        observed_step_ns: 0,
+        label: "the seed of the simulation".to_owned(),
+    }]
+}
+
+/// Bytes of it.
+pub(crate) fn sample(
+    random: &mut Seeded,
+    source: u32,
+    len: u32,
+) -> Result<Vec<u8>, entropy::Error> {
+    match source {
+        SOURCE => Ok(random.bytes(len.min(MAX_SAMPLE) as usize)),
+        _ => Err(entropy::Error::NoSuchSource),
+    }
+}
+
+/// Whether a call changes anything.
+pub(crate) const fn is_done(fate: Fate) -> bool {
+    matches!(fate, Fate::Goes | Fate::Cut { done: true })
+}
+
+/// What a change of a record is answered.
+pub(crate) fn stored(fate: Fate) -> Result<(), storage::Error> {
+    match fate {
+        Fate::Goes => Ok(()),
+        Fate::Refused => Err(storage::Error::Full),
+        Fate::Cut { .. } => Err(dead()),
+    }
+}
+
+/// What storage says that does not work.
+pub(crate) fn dead() -> storage::Error {
+    storage::Error::Medium("it does not answer".to_owned())
+}
+
+const SOURCE: u32 = 1;
 const MAX_SAMPLE: u32 = 4096;

@@ -1,61 +1,29 @@
-//! The simulated world: who is in it, what will happen, and what came of it.
+//! The simulated world: who is in it, and what comes of what happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use otscert_replay::bindings::exports::otscert::provision::{provisioner, registrar};
-use otscert_replay::bindings::otscert::provision::{network, types};
+use otscert_replay::bindings::exports::otscert::provision::provisioner;
+use otscert_replay::bindings::otscert::provision::types;
 use otscert_replay::imports::Recorder;
 use otscert_replay::log::{Party as Named, Writer};
-use otscert_replay::party::{Native, Party as _, native};
+use otscert_replay::party::{Native, native};
 use otscert_replay::{Header, PartyConfig, Seeded};
 
-use crate::configs::{DAY, HOUR, HQ, LIFE, RETRY, START, device_config, hq_config, name};
+use crate::around::{Around, failure};
+use crate::authority::Authority;
+use crate::configs::{DAY, HQ, START, device_config, hq_config, name};
+use crate::crypto::REMEMBERING;
 use crate::events::{Agenda, Boot, Event};
+use crate::faults::Faults;
+use crate::hq::{Headquarters, Map, Real};
 use crate::invariants::{Broken, Memo, Served};
 use crate::memory::Memory;
-use crate::peers::{TestCa, Zone};
-
-/// What to simulate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Everything random comes from it.
-    pub seed: u64,
-    /// How many boxes.
-    pub devices: usize,
-    /// For how many days.
-    pub days: u64,
-    /// Things go wrong.
-    pub faults: bool,
-    /// Every input is written down.
-    pub record: bool,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Events that happened.
-    pub events: u64,
-    /// Invariants that were looked at.
-    pub checks: u64,
-    /// Certificates that the CA issued.
-    pub issued: usize,
-    /// Times a box began to serve a newer one.
-    pub renewed: u64,
-    /// Boxes that were reset.
-    pub resets: u64,
-    /// Power cuts, in the middle of a write or not.
-    pub power_cuts: u64,
-    /// Messages that were lost on the way.
-    pub lost: u64,
-    /// Boxes that serve at the end.
-    pub serving: usize,
-    /// The first invariant that did not hold.
-    pub broken: Option<Broken>,
-    /// The log, if it was recorded.
-    pub log: Option<String>,
-}
+use crate::options::{Options, Party, Records, Report};
+use crate::rest;
 
 /// Runs a simulation to its end, or to the first invariant that does not hold.
+///
+/// When the time is over, accidents end, and some days later what everybody has is held against what they should have.
 ///
 /// # Errors
 ///
@@ -63,29 +31,26 @@ pub struct Report {
 pub fn run(options: &Options) -> anyhow::Result<Report> {
     let mut world = World::new(options)?;
     let end = START + options.days * DAY;
-    let mut broken = None;
-    while let Some((now, event)) = world.agenda.next(end) {
-        world.now = now;
-        world.report.events += 1;
-        world.handle(event)?;
-        if let Some(found) = world.broken.take() {
-            broken = Some(found);
-            break;
-        }
-    }
+    let mut broken = world.run_until(end)?;
     if broken.is_none() {
-        world.now = end;
-        broken = world.judge_the_end();
+        broken = rest::judge(&mut world)?;
     }
     let mut report = world.report;
     report.checks = world.memo.checks;
-    report.issued = world.ca.issued.len();
+    report.expired = world.memo.expired;
+    report.issued = world.around.authority.peers().ca.issued.len();
+    report.accidents = world.around.faults.happened();
+    report.calls_of_hq = world.hq.calls();
+    report.calls_of_first_box = match world.boxes.first_mut() {
+        Some(first) => first.memory().calls.made(),
+        None => 0,
+    };
     report.serving = world
         .boxes
         .iter()
         .filter(|one| one.served.is_some())
         .count();
-    if let Some(writer) = world.writer {
+    if let Some(writer) = world.around.writer {
         report.log = Some(writer.end(broken.as_ref().map(ToString::to_string))?);
     }
     report.broken = broken;
@@ -94,27 +59,21 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
 
 pub(crate) struct World {
     pub(crate) options: Options,
-    pub(crate) now: u64,
-    pub(crate) random: Seeded,
-    pub(crate) agenda: Agenda,
-    pub(crate) hq: Native<Recorder<Memory>>,
-    /// What HQ has submitted and not yet heard of.
-    pub(crate) outbox: BTreeMap<(String, u64), network::Request>,
-    /// When HQ's subjects are due.
-    pub(crate) due: BTreeMap<String, u64>,
+    pub(crate) around: Around,
+    pub(crate) hq: Box<dyn Headquarters>,
+    /// HQ cannot be reached before then.
+    pub(crate) hq_down_until: u64,
     pub(crate) boxes: Vec<Unit>,
-    pub(crate) ca: TestCa,
-    pub(crate) zone: Zone,
     pub(crate) memo: Memo,
     pub(crate) broken: Option<Broken>,
-    pub(crate) writer: Option<Writer>,
-    pub(crate) written: u64,
     pub(crate) report: Report,
 }
 
 /// A box and what is around it.
 pub(crate) struct Unit {
     pub(crate) machine: Native<Recorder<Memory>>,
+    /// It is in this run.
+    pub(crate) takes_part: bool,
     pub(crate) boot: Boot,
     pub(crate) booted_at: u64,
     pub(crate) is_on: bool,
@@ -126,126 +85,115 @@ pub(crate) struct Unit {
     pub(crate) offline_until: u64,
     /// An input that storage did not take.
     pub(crate) again: Option<provisioner::Input>,
+    pub(crate) state: String,
     pub(crate) names: Vec<String>,
     pub(crate) served: Option<Served>,
     pub(crate) addresses: Vec<String>,
     pub(crate) clock: types::ClockTrust,
 }
 
+impl Unit {
+    fn new(number: usize, config: &PartyConfig, seed: u64, records: bool) -> Self {
+        let imports = Recorder::new(Memory::new(seed)).recording(records);
+        Self {
+            machine: native(config, imports).with_crypto(&REMEMBERING),
+            takes_part: true,
+            boot: 0,
+            booted_at: START,
+            is_on: false,
+            is_resumed: false,
+            outstanding: BTreeSet::new(),
+            wake_at: None,
+            offline_until: 0,
+            again: None,
+            state: String::new(),
+            names: Vec::new(),
+            served: None,
+            addresses: vec![format!("192.168.1.{}", 2 + number % 250)],
+            clock: types::ClockTrust::Trusted,
+        }
+    }
+}
+
 impl World {
     fn new(options: &Options) -> anyhow::Result<Self> {
         let mut random = Seeded::new(options.seed);
-        let hq_config = PartyConfig::Hq(hq_config());
-        let hq = native(&hq_config, Recorder::new(Memory::new(random.next())));
+        let faults = Faults::new(random.next(), options.faults, options.only.as_deref());
+        let authority = Authority::new(options.life_ms, faults.clone());
+        let hq_seed = random.next();
+        let hq: Box<dyn Headquarters> = match options.records {
+            Records::Map => Box::new(Map::new(hq_config(), hq_seed, options.record)),
+            Records::Sqlite => {
+                let authority = authority.clone();
+                Box::new(Real::new(hq_config(), hq_seed, options.record, authority)?)
+            }
+        };
         let mut parties = vec![Named {
             name: HQ.to_owned(),
-            config: hq_config,
+            config: PartyConfig::Hq(hq_config()),
         }];
         let mut boxes = Vec::new();
-        let mut agenda = Agenda::default();
         for number in 0..options.devices {
             let config = PartyConfig::Device(device_config(number));
-            let memory = Memory::new(random.next());
-            boxes.push(Unit {
-                machine: native(&config, Recorder::new(memory)),
-                boot: 0,
-                booted_at: START,
-                is_on: false,
-                is_resumed: false,
-                outstanding: BTreeSet::new(),
-                wake_at: None,
-                offline_until: 0,
-                again: None,
-                names: Vec::new(),
-                served: None,
-                addresses: vec![format!("192.168.1.{}", 2 + number % 250)],
-                clock: types::ClockTrust::Trusted,
-            });
+            boxes.push(Unit::new(number, &config, random.next(), options.record));
             parties.push(Named {
                 name: name(number),
                 config,
             });
-            agenda.at(START + random.below(HOUR), Event::PowerOn(number));
         }
-        let made_by = format!(
-            "sim --seed {} --devices {} --days {}{}",
-            options.seed,
-            options.devices,
-            options.days,
-            if options.faults { "" } else { " --no-faults" }
-        );
-        let header = Header::of_doubles(&made_by, parties);
+        let header = Header::of_doubles(&options.to_string(), parties);
         let writer = options.record.then(|| Writer::new(&header)).transpose()?;
-        let mut world = Self {
-            options: options.clone(),
+        let mut around = Around {
             now: START,
             random,
-            agenda,
-            hq,
-            outbox: BTreeMap::new(),
-            due: BTreeMap::new(),
-            boxes,
-            ca: TestCa {
-                life: LIFE / 1000,
-                ..TestCa::default()
-            },
-            zone: Zone::default(),
-            memo: Memo::default(),
-            broken: None,
+            faults,
+            agenda: Agenda::default(),
+            authority,
             writer,
             written: 0,
+        };
+        around.turn_to(START);
+        let mut world = Self {
+            options: options.clone(),
+            around,
+            hq,
+            hq_down_until: 0,
+            boxes,
+            memo: Memo::default(),
+            broken: None,
             report: Report::default(),
         };
-        world.start_hq()?;
+        match options.strike {
+            None => {}
+            Some((Party::Hq, after, how)) => world.hq.strike_after(after, how),
+            Some((Party::Box, after, how)) => {
+                if let Some(first) = world.boxes.first_mut() {
+                    first.memory().calls.strike_after(after, how);
+                }
+            }
+        }
+        world.hq.start(&mut world.around)?;
         world.plan();
         Ok(world)
     }
 
-    /// What people and accidents will do.
-    fn plan(&mut self) {
-        let span = self.options.days * DAY;
-        for at in 0..self.boxes.len() {
-            if self.random.below(3) == 0 {
-                let time = START + self.random.below(span);
-                self.agenda.at(time, Event::Move(at));
-            }
-            if self.random.below(8) == 0 {
-                let time = START + self.random.below(span);
-                self.agenda.at(time, Event::Renew(at));
-            }
-            if self.random.below(10) == 0 {
-                let time = START + self.random.below(span);
-                self.agenda.at(time, Event::Reset(at));
-            }
-            if !self.options.faults {
-                continue;
-            }
-            for _ in 0..self.options.days / 20 + 1 {
-                let time = START + self.random.below(span);
-                self.agenda.at(time, Event::PowerCut(at));
-            }
-            let boxed = &mut self.boxes[at];
-            boxed.clock = match self.random.below(3) {
-                0 => types::ClockTrust::Unset,
-                1 => types::ClockTrust::Bounded,
-                _ => types::ClockTrust::Trusted,
-            };
-            // Its pool is ready late.
-            boxed.machine.imports().inner.is_seeded = self.random.below(4) != 0;
-        }
-        if self.options.faults {
-            for _ in 0..self.options.days / 3 + 1 {
-                let time = START + self.random.below(span);
-                self.agenda.at(time, Event::RestartHq);
+    /// Goes on until then, or to the first invariant that does not hold.
+    pub(crate) fn run_until(&mut self, end: u64) -> anyhow::Result<Option<Broken>> {
+        while let Some((now, event)) = self.around.agenda.next(end) {
+            self.around.turn_to(now);
+            self.report.events += 1;
+            self.handle(event)?;
+            self.judge_books();
+            if let Some(found) = self.broken.take() {
+                return Ok(Some(found));
             }
         }
-    }
-
-    pub(crate) fn chance(&mut self, one_in: u64) -> bool {
-        self.options.faults && self.random.below(one_in) == 0
+        self.around.turn_to(end);
+        Ok(None)
     }
 
     fn handle(&mut self, event: Event) -> anyhow::Result<()> {
+        let around = &mut self.around;
         match event {
             Event::PowerOn(at) => self.power_on(at),
             Event::PowerCut(at) => {
@@ -253,17 +201,31 @@ impl World {
                 Ok(())
             }
             Event::Wake(at, boot) => {
+                let now = around.now;
                 let boxed = &mut self.boxes[at];
-                if !boxed.is_on || boxed.boot != boot || boxed.wake_at != Some(self.now) {
+                if !boxed.is_on || boxed.boot != boot || boxed.wake_at != Some(now) {
                     return Ok(());
                 }
                 boxed.wake_at = None;
-                boxed.machine.imports().inner.is_seeded = true;
+                boxed.memory().is_seeded = true;
                 let input = boxed.again.take().unwrap_or(provisioner::Input::Woke);
                 self.tell(at, input)
             }
             Event::ToHq(at, boot, exchange, endpoint, body) => {
-                self.ask_hq(at, boot, exchange, endpoint, body)
+                let reply = match around.now < self.hq_down_until {
+                    true => None,
+                    false => self.hq.request(around, endpoint, body)?,
+                };
+                let answer = match reply {
+                    Some(body) if !around.faults.strike(100) => {
+                        types::Answer::Hq(types::HqAnswer { status: 200, body })
+                    }
+                    Some(_) | None => types::Answer::Failed(failure()),
+                };
+                let time = around.now + 5 + around.random.below(300);
+                let event = Event::ToBox(at, boot, exchange, answer);
+                around.agenda.at(time, event);
+                Ok(())
             }
             Event::ToBox(at, boot, exchange, answer) => {
                 let boxed = &mut self.boxes[at];
@@ -274,34 +236,51 @@ impl World {
                 let answered = provisioner::Answered { exchange, answer };
                 self.tell(at, provisioner::Input::Answered(answered))
             }
-            Event::Perform(exchange) => self.perform(exchange),
-            Event::Due(subject, time) => {
-                if self.due.get(&subject) != Some(&time) {
-                    return Ok(());
+            Event::Hq(chore) => match around.now < self.hq_down_until {
+                true => {
+                    around.agenda.at(self.hq_down_until, Event::Hq(chore));
+                    Ok(())
                 }
-                self.due.remove(&subject);
-                let input = registrar::Input::Due(subject.clone());
-                if self.hq(input)?.is_none() {
-                    let again = self.now + RETRY;
-                    self.due.insert(subject.clone(), again);
-                    self.agenda.at(again, Event::Due(subject, again));
-                }
+                false => self.hq.work(around, chore),
+            },
+            Event::RestartHq => self.hq.start(around),
+            Event::HqDown(until) => {
+                self.hq_down_until = self.hq_down_until.max(until);
+                around.agenda.at(self.hq_down_until, Event::RestartHq);
                 Ok(())
             }
-            Event::RestartHq => self.start_hq(),
+            Event::CaDown(until) => {
+                let mut peers = around.authority.peers();
+                peers.down_until = peers.down_until.max(until);
+                Ok(())
+            }
+            Event::Partition(cut_off, until) => {
+                for at in cut_off {
+                    let boxed = &mut self.boxes[at];
+                    boxed.offline_until = boxed.offline_until.max(until);
+                }
+                self.report.partitions += 1;
+                Ok(())
+            }
+            Event::BackUpHq => self.hq.back_up(around),
+            Event::RestoreHq => {
+                let is_restored = self.hq.restore(around)?;
+                self.report.restores += u64::from(is_restored);
+                Ok(())
+            }
             Event::Renew(at) => self.tell_if_on(at, provisioner::Input::Renew),
             Event::Move(at) => {
-                let last = self.random.below(250) + 2;
+                let last = around.random.below(250) + 2;
                 let addresses = vec![format!("10.0.0.{last}")];
                 self.boxes[at].addresses.clone_from(&addresses);
                 self.tell_if_on(at, provisioner::Input::Addresses(addresses))
             }
             Event::Reset(at) => {
                 let names = self.boxes[at].names.clone();
-                let version = self.boxes[at].boot;
+                let boot = self.boxes[at].boot;
                 self.tell_if_on(at, provisioner::Input::Reset)?;
                 let boxed = &self.boxes[at];
-                if boxed.is_on && boxed.boot == version && boxed.names != names {
+                if boxed.is_on && boxed.boot == boot && boxed.names != names {
                     self.memo.reset(&names);
                     self.report.resets += 1;
                 }
@@ -310,27 +289,24 @@ impl World {
         }
     }
 
-    /// Boxes that had some days to reach HQ serve what lives.
-    fn judge_the_end(&mut self) -> Option<Broken> {
-        (0..self.boxes.len()).find_map(|at| self.judge_life(at).err())
-    }
-
-    /// What a box serves lives, if it is on and has had some days to reach HQ.
-    pub(crate) fn judge_life(&mut self, at: usize) -> Result<(), Broken> {
-        let boxed = &self.boxes[at];
-        let is_reached = boxed.is_on && boxed.offline_until + 3 * DAY < self.now;
-        match (is_reached, boxed.served.clone()) {
-            (true, Some(served)) => self.memo.lives(at, &served, self.now),
-            (_, Some(_) | None) => Ok(()),
+    /// The CA's books, whenever something was finalized.
+    fn judge_books(&mut self) {
+        let peers = &mut *self.around.authority.peers();
+        for order in std::mem::take(&mut peers.finalized) {
+            let judged = self.memo.books(&peers.ca, &order);
+            self.broken = self.broken.take().or(judged.err());
         }
     }
-}
 
-/// What comes of a message that was lost.
-pub(crate) fn failure() -> types::Failure {
-    types::Failure {
-        kind: types::FailureKind::TimedOut,
-        detail: "the network of the simulation lost it".to_owned(),
-        retry_after_ms: None,
+    /// What a box serves lives, if it is on and has had some days to reach HQ, and HQ its CA.
+    pub(crate) fn judge_life(&mut self, at: usize) -> Result<(), Broken> {
+        let now = self.around.now;
+        let boxed = &self.boxes[at];
+        let cut_off = boxed.offline_until.max(self.hq_down_until);
+        let cut_off = cut_off.max(self.around.authority.peers().down_until);
+        match (boxed.is_on && cut_off + 3 * DAY < now, &boxed.served) {
+            (true, Some(served)) => self.memo.lives(at, &served.clone(), now),
+            (_, Some(_) | None) => Ok(()),
+        }
     }
 }

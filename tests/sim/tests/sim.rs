@@ -3,41 +3,84 @@
 
 use otscert_replay::stepper::{Stepper, Until, describe};
 use otscert_replay::{Engine, Log, LogError, Outcome, ReplayError, replay};
-use otscert_sim::{Options, Report, run};
+use otscert_sim::{Options, People, Records, Report, run, shrink};
 
 #[test]
 fn boxes_live_through_sixty_days_of_faults() {
-    let mut total = Report::default();
-    for seed in 1..=SEEDS {
-        let report = run(&options(seed)).unwrap();
-        assert_eq!(report.broken, None, "seed {seed}");
-        total.issued += report.issued;
-        total.renewed += report.renewed;
-        total.resets += report.resets;
-        total.power_cuts += report.power_cuts;
-        total.lost += report.lost;
+    for (records, seeds) in [(Records::Sqlite, 1..=4), (Records::Map, 5..=16)] {
+        let mut total = Report::default();
+        for seed in seeds {
+            let report = run(&options(seed, records)).unwrap();
+            assert_eq!(report.broken, None, "seed {seed}, {records:?}");
+            total.add(&report);
+        }
+        // Otherwise little would have been tried.
+        assert!(total.issued > 30 && total.renewed > 15, "{total:?}");
+        assert!(total.power_cuts > 15 && total.partitions > 15, "{total:?}");
+        assert!(total.resets > 0 || records == Records::Sqlite, "{total:?}");
+        assert!(total.lost > 15, "{total:?}");
+        assert_eq!(total.expired, 0);
     }
-    // Otherwise little would have been tried.
-    assert!(total.issued > 100 && total.renewed > 50, "{total:?}");
-    assert!(total.resets > 0 && total.power_cuts > 50, "{total:?}");
-    assert!(total.lost > 50, "{total:?}");
+}
+
+/// Let's Encrypt's short-lived profile.
+#[test]
+fn certificates_of_six_days_are_renewed_in_time() {
+    let options = Options {
+        life_ms: 160 * 3_600_000,
+        devices: 3,
+        days: 30,
+        ..options(3, Records::Map)
+    };
+    let report = run(&options).unwrap();
+    assert_eq!(report.broken, None);
+    assert!(report.renewed > 20, "{report:?}");
 }
 
 #[test]
 fn one_seed_is_one_log_and_it_replays_natively_and_on_the_component() {
-    let log = recorded(7);
-    assert_eq!(log, recorded(7), "the same seed gives another log");
-    assert_ne!(log, recorded(8));
-    let read = Log::parse(&log).unwrap();
-    assert_eq!(read.write().unwrap(), log, "it reads as it was written");
-    let native = replay(&read, Engine::Native).unwrap();
-    assert!(native.entries > 200, "{native:?}");
-    assert_eq!(replay(&read, Engine::Component).unwrap(), native);
+    for records in [Records::Sqlite, Records::Map] {
+        let log = recorded(7, records);
+        assert_eq!(log, recorded(7, records), "the same seed gives another log");
+        assert_ne!(log, recorded(8, records));
+        let read = Log::parse(&log).unwrap();
+        assert_eq!(read.write().unwrap(), log, "it reads as it was written");
+        let native = replay(&read, Engine::Native).unwrap();
+        assert!(native.entries > 200, "{native:?}");
+        assert_eq!(replay(&read, Engine::Component).unwrap(), native);
+    }
+}
+
+/// A certificate that ends before a box asks again: no accident is needed for that.
+#[test]
+fn a_failing_run_is_made_smaller_and_fails_again_with_its_log() {
+    let failing = Options {
+        life_ms: 3_600_000,
+        devices: 2,
+        days: 4,
+        ..options(3, Records::Map)
+    };
+    let report = run(&failing).unwrap();
+    let broken = report.broken.clone().unwrap();
+    assert_eq!(broken.invariant, "none-expires-while-reachable");
+    assert_eq!(report.expired, 1);
+    assert!(report.accidents.len() > 5, "{report:?}");
+    let smaller = shrink(&failing, &broken, 60, |_, _| {}).unwrap();
+    // A box that is switched on.
+    assert_eq!(smaller.only.as_ref().map(Vec::len), Some(1), "{smaller}");
+    let again = run(&Options {
+        record: true,
+        ..smaller
+    });
+    let again = again.unwrap();
+    assert_eq!(again.broken.unwrap().invariant, broken.invariant);
+    let log = Log::parse(&again.log.unwrap()).unwrap();
+    assert!(log.end.failed.unwrap().starts_with(broken.invariant));
 }
 
 #[test]
 fn a_log_that_was_edited_or_cut_off_is_refused_with_its_line() {
-    let log = recorded(7);
+    let log = recorded(7, Records::Map);
     let lines: Vec<&str> = log.lines().collect();
     let edited = |line: usize, from: &str, to: &str| {
         let changed = lines[line - 1].replacen(from, to, 1);
@@ -82,14 +125,14 @@ fn a_log_that_was_edited_or_cut_off_is_refused_with_its_line() {
 /// Whoever writes a log anew has its hashes right; what it says is still held against the machine.
 #[test]
 fn a_log_that_says_what_did_not_happen_does_not_replay() {
-    let mut log = Log::parse(&recorded(7)).unwrap();
+    let mut log = Log::parse(&recorded(7, Records::Map)).unwrap();
     let at = 20;
     log.entries[at].digest = Some(vec![0; 32]);
     let line = at + 2;
     let error = replay(&log, Engine::Native).unwrap_err().to_string();
     assert!(error.starts_with(&format!("line {line}: ")), "{error}");
     assert!(error.contains("digest"), "{error}");
-    let mut log = Log::parse(&recorded(7)).unwrap();
+    let mut log = Log::parse(&recorded(7, Records::Map)).unwrap();
     log.entries[at].calls.pop();
     let error = replay(&log, Engine::Native).unwrap_err().to_string();
     assert!(error.contains("the log has nothing more"), "{error}");
@@ -100,7 +143,7 @@ fn a_log_that_says_what_did_not_happen_does_not_replay() {
 
 #[test]
 fn a_log_is_stepped_forward_and_back_and_stops_where_it_is_told() {
-    let log = Log::parse(&recorded(7)).unwrap();
+    let log = Log::parse(&recorded(7, Records::Map)).unwrap();
     let mut stepper = Stepper::new(&log);
     assert!(stepper.run(&Until::State("Serving".into())).unwrap());
     let serving = stepper.at();
@@ -125,7 +168,7 @@ fn a_log_is_stepped_forward_and_back_and_stops_where_it_is_told() {
 /// What a stranger's log says reaches a terminal without its control characters.
 #[test]
 fn nothing_in_a_log_moves_the_cursor() {
-    let mut log = Log::parse(&recorded(7)).unwrap();
+    let mut log = Log::parse(&recorded(7, Records::Map)).unwrap();
     let mut found = 0;
     for entry in &mut log.entries {
         if let Outcome::Device(Ok(progress)) = &mut entry.outcome {
@@ -141,24 +184,27 @@ fn nothing_in_a_log_moves_the_cursor() {
     assert!(found > 10);
 }
 
-fn options(seed: u64) -> Options {
+fn options(seed: u64, records: Records) -> Options {
     Options {
         seed,
         devices: 4,
         days: 60,
         faults: true,
+        records,
+        people: People::Drawn,
+        life_ms: 45 * 24 * 3_600_000,
         record: false,
+        only: None,
+        strike: None,
     }
 }
 
-fn recorded(seed: u64) -> String {
+fn recorded(seed: u64, records: Records) -> String {
     let options = Options {
         devices: 2,
         days: 20,
         record: true,
-        ..options(seed)
+        ..options(seed, records)
     };
     run(&options).unwrap().log.unwrap()
 }
-
-const SEEDS: u64 = 12;
