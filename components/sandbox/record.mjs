@@ -26,6 +26,9 @@ const runs = {
   network: { boxes: 1, orders: [[2, { tag: 'lose' }], [6, { tag: 'repeat' }], [20, { tag: 'hq-down' }], [40, { tag: 'hq-up' }]] },
   storage: { boxes: 1, orders: [[4, { tag: 'fail-write', at: 0 }], [12, { tag: 'cut-before-write', at: 0 }]] },
   clones: { boxes: 1, orders: [[80, { tag: 'clone', at: 0 }]] },
+  clocks: { boxes: 2, orders: [[3, { tag: 'clock-behind', at: 0 }], [5, { tag: 'clock-ahead', at: 1 }], [70, { tag: 'clock-right', at: 1 }], [150, { tag: 'clock-jump', at: 0 }]] },
+  stuck: { boxes: 1, orders: [[0, { tag: 'stuck', at: 0 }], [20, { tag: 'entropy', at: 0 }], [20, { tag: 'power-cut', at: 0 }]] },
+  overtaken: { boxes: 1, orders: [[2, { tag: 'reorder' }], [30, { tag: 'reorder' }]] },
   retire: { boxes: 1, orders: [[80, { tag: 'retire', at: 0 }]] },
 };
 for (const [name, { boxes, orders }] of Object.entries(runs)) {

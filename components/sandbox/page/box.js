@@ -38,6 +38,8 @@ export class Box {
     this.progress = null;
     /** HQ's name for it, as it said last. @type {string | null} */
     this.device = null;
+    /** How far its wall clock is from the true time, in milliseconds. */
+    this.clockIsOff = 0;
     /** Where it has been. @type {string[]} */
     this.states = [];
     /** The leaf that it serves. @type {Uint8Array | null} */

@@ -44,6 +44,50 @@ export function keyOf(csr) {
   throw new Error('the CSR holds no key of P-256');
 }
 
+/**
+ * What a CSR signs, the key that it is for, and the signature as WebCrypto takes it; null where it does not read.
+ *
+ * @param {Uint8Array<ArrayBuffer>} csr
+ */
+export function csrParts(csr) {
+  try {
+    const [outer] = parts(csr);
+    const [info, , signature] = parts(outer?.content ?? csr);
+    // The first byte of a BIT STRING counts unused bits.
+    const [numbers] = parts(signature?.content.slice(1) ?? csr);
+    const [r, s] = parts(numbers?.content ?? csr);
+    if (!info || !r || !s) return null;
+    const raw = new Uint8Array(64);
+    for (const [at, { content }] of [r, s].entries()) {
+      const number = content[0] === 0 ? content.slice(1) : content;
+      raw.set(number, 32 * (at + 1) - number.length);
+    }
+    return { info: info.whole, key: Uint8Array.from(keyOf(csr)), signature: raw };
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The values that stand one after the other.
+ *
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
+function parts(bytes) {
+  const found = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const short = bytes[at + 1] ?? 0;
+    const more = short < 0x80 ? 0 : short & 0x7f;
+    const length = more === 0 ? short : bytes.slice(at + 2, at + 2 + more).reduce((sum, byte) => sum * 256 + byte, 0);
+    const end = at + 2 + more + length;
+    if (end > bytes.length) throw new Error('a value is longer than what holds it');
+    found.push({ whole: bytes.slice(at, end), content: bytes.slice(at + 2 + more, end) });
+    at = end;
+  }
+  return found;
+}
+
 /** Positive whatever the number: it begins with a one. @param {number} serial */
 function serialNumber(serial) {
   const bytes = [];

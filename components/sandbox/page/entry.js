@@ -29,7 +29,7 @@
  * @property {string} party
  * @property {'device' | 'hq'} role
  * @property {Moment} now
- * @property {number} time by the world's clock, milliseconds since 1970
+ * @property {number | null} time by the world's clock, milliseconds since 1970; null: the log does not say
  * @property {'start' | DeviceInput | HqInput} input
  * @property {Call[]} calls
  * @property {Result<any>} outcome

@@ -1,10 +1,9 @@
 // The event log, as `tests/replay/src/log/` reads it: a text of JSON lines, chained by hashes.
 //
-// Values are the contract's types as serde writes them. Which text is an enum's and which is a text, and which record is a
-// variant's, the contract says (`contract.js`).
+// `log-read.js` reads what this writes, and what the simulator writes.
 
-import { TYPES } from './contract.js';
 import { hex } from './component.js';
+import { json, serde } from './serde.js';
 
 /**
  * @typedef {import('./entry.js').Entry} Entry
@@ -33,14 +32,24 @@ export async function write(madeBy, parties, entries) {
   let text = '';
   for (const line of lines) {
     const body = json(line).slice(0, -1);
-    const bytes = new TextEncoder().encode(body);
-    const chained = new Uint8Array(hash.length + bytes.length);
-    chained.set(hash);
-    chained.set(bytes, hash.length);
-    hash = new Uint8Array(await crypto.subtle.digest('SHA-256', chained));
-    text += `${body},"hash":"${hex(hash)}"}\n`;
+    hash = await chained(hash, body);
+    text += `${body}${BEFORE_HASH}${hex(hash)}"}\n`;
   }
   return { text, hash: hex(hash) };
+}
+
+/**
+ * The hash of a line: over the hash of the line before, and the line up to its own hash.
+ *
+ * @param {Uint8Array} before
+ * @param {string} body
+ */
+export async function chained(before, body) {
+  const bytes = new TextEncoder().encode(body);
+  const both = new Uint8Array(before.length + bytes.length);
+  both.set(before);
+  both.set(bytes, before.length);
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', both));
 }
 
 /** @param {PartyConfig} config */
@@ -51,43 +60,73 @@ function partyConfig(config) {
 
 /** @param {Entry} entry */
 function entry(entry) {
-  const isHq = entry.role === 'hq';
-  const role = isHq ? 'hq' : 'device';
-  const face = isHq ? 'registrar' : 'provisioner';
+  const { role } = entry;
+  const face = role === 'hq' ? 'registrar' : 'provisioner';
   const isStart = entry.input === 'start';
-  const good = isStart ? null : isHq ? 'registrar.decision' : 'provisioner.progress';
   return {
     n: entry.n,
     party: entry.party,
     now: serde('types.moment', entry.now),
     input: isStart ? 'start' : { [role]: serde(`${face}.input`, entry.input) },
     calls: entry.calls.map(call),
-    outcome: { [isStart ? `${role}_started` : role]: result(entry.outcome, good, `${face}.error`) },
+    outcome: outcome(role, isStart, entry.outcome),
     digest: entry.digest,
   };
 }
 
+/**
+ * What a party answered.
+ *
+ * @param {'device' | 'hq'} role
+ * @param {boolean} isStart
+ * @param {import('./entry.js').Result<any>} got
+ */
+export function outcome(role, isStart, got) {
+  const [good, bad] = role === 'hq' ? ['registrar.decision', 'registrar.error'] : ['provisioner.progress', 'provisioner.error'];
+  return { [isStart ? `${role}_started` : role]: result(got, isStart ? null : good, bad) };
+}
+
 /** @param {import('./entry.js').Call} call */
 function call(call) {
+  return { asked: asked(call), got: got(call) };
+}
+
+/**
+ * What a party asked its host.
+ *
+ * @param {import('./entry.js').Call} call
+ */
+export function asked(call) {
   switch (call.tag) {
     case 'sources':
-      return { asked: 'sources', got: { sources: serde(['list', 'entropy.source'], call.got) } };
+      return 'sources';
     case 'sample':
-      return { asked: { sample: { source: call.source, len: call.len } }, got: { sample: result(call.got, ['list', 'u8'], 'entropy.error') } };
+      return { sample: { source: call.source, len: call.len } };
     case 'read':
-      return { asked: { read: { key: call.key } }, got: { read: result(call.got, ['option', ['list', 'u8']], 'storage.error') } };
+      return { read: { key: call.key } };
     case 'write':
-      return {
-        asked: { write: { key: call.key, value: call.value, expires_ms: call.expiresMs ?? null } },
-        got: { stored: result(call.got, null, 'storage.error') },
-      };
+      return { write: { key: call.key, value: call.value, expires_ms: call.expiresMs ?? null } };
     case 'remove':
-      return { asked: { remove: { key: call.key } }, got: { stored: result(call.got, null, 'storage.error') } };
+      return { remove: { key: call.key } };
     case 'submit':
-      return {
-        asked: { submit: { exchange: serde('types.exchange', call.exchange), request: serde('network.request', call.request) } },
-        got: { submitted: result(call.got, null, 'network.error') },
-      };
+      return { submit: { exchange: serde('types.exchange', call.exchange), request: serde('network.request', call.request) } };
+  }
+}
+
+/** @param {import('./entry.js').Call} call */
+function got(call) {
+  switch (call.tag) {
+    case 'sources':
+      return { sources: serde(['list', 'entropy.source'], call.got) };
+    case 'sample':
+      return { sample: result(call.got, ['list', 'u8'], 'entropy.error') };
+    case 'read':
+      return { read: result(call.got, ['option', ['list', 'u8']], 'storage.error') };
+    case 'write':
+    case 'remove':
+      return { stored: result(call.got, null, 'storage.error') };
+    case 'submit':
+      return { submitted: result(call.got, null, 'network.error') };
   }
 }
 
@@ -101,80 +140,7 @@ function result(result, good, bad) {
   return { Err: serde(bad, result.error) };
 }
 
-/**
- * A value of the contract, as jco has it, in the form in which serde writes it.
- *
- * @param {any} type
- * @param {any} value
- * @returns {unknown}
- */
-export function serde(type, value) {
-  if (Array.isArray(type)) {
-    const [kind, ...parts] = type;
-    if (kind === 'option') return value === undefined ? null : serde(parts[0], value);
-    if (kind === 'tuple') return parts.map((part, at) => serde(part, value[at]));
-    if (parts[0] === 'u8') return Uint8Array.from(value);
-    return Array.from(value, (item) => serde(parts[0], item));
-  }
-  const definition = TYPES[type];
-  if (!definition) return value;
-  switch (definition.kind) {
-    case 'enum':
-      return pascal(value);
-    case 'record': {
-      /** @type {Record<string, unknown>} */
-      const out = {};
-      for (const [name, field] of definition.fields) out[name.replaceAll('-', '_')] = serde(field, value[camel(name)]);
-      return out;
-    }
-    default: {
-      const found = definition.cases.find((/** @type {[string, any]} */ [name]) => name === value.tag);
-      if (!found) throw new Error(`${type} has no case ${value.tag}`);
-      const [name, payload] = found;
-      return payload === null ? pascal(name) : { [pascal(name)]: serde(payload, value.val) };
-    }
-  }
-}
-
-/**
- * As serde_json writes it: members by name, bytes as text.
- *
- * @param {any} value
- * @returns {string}
- */
-export function json(value) {
-  if (value === null || typeof value === 'boolean') return String(value);
-  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  // A text that looks like bytes would be read as such.
-  if (typeof value === 'string') return JSON.stringify(value.startsWith(PREFIX) ? ` ${value}` : value);
-  if (value instanceof Uint8Array) {
-    return value.length < SHORTEST ? `[${Array.from(value).join(',')}]` : `"${PREFIX}${base64url(value)}"`;
-  }
-  if (Array.isArray(value)) return `[${value.map(json).join(',')}]`;
-  const names = Object.keys(value).sort();
-  return `{${names.map((name) => `${JSON.stringify(name)}:${json(value[name])}`).join(',')}}`;
-}
-
-/** @param {Uint8Array} bytes */
-function base64url(bytes) {
-  let text = '';
-  for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
-  return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
-}
-
-/** @param {string} name */
-function pascal(name) {
-  return name.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
-}
-
-/** @param {string} name */
-function camel(name) {
-  return name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
-}
-
 /** Version of the format. */
-const VERSION = 1;
-const PREFIX = 'base64url:';
-/** Shorter lists of bytes stay lists. */
-const SHORTEST = 16;
-const CHUNK = 4096;
+export const VERSION = 1;
+/** Between a line and its hash. */
+export const BEFORE_HASH = ',"hash":"';

@@ -18,8 +18,8 @@ export class Memory {
     this.submitted = [];
     /** @type {import('./entry.js').Call[]} */
     this.calls = [];
-    /** The generator gives something. */
-    this.isSeeded = true;
+    /** What the source of entropy does. @type {'works' | 'not-ready' | 'stuck'} */
+    this.source = 'works';
     /** What the next write meets. @type {'fails' | 'cut-before' | 'cut-after' | null} */
     this.nextWrite = null;
     /** The power went during a write: nothing works after it. */
@@ -80,8 +80,9 @@ export class Memory {
    */
   sampled(source, len) {
     if (source !== SOURCE.id) return { ok: false, error: { tag: 'no-such-source' } };
-    if (!this.isSeeded) return { ok: false, error: { tag: 'not-ready' } };
-    return { ok: true, value: this.random.bytes(Math.min(len, MAX_SAMPLE)) };
+    if (this.source === 'not-ready') return { ok: false, error: { tag: 'not-ready' } };
+    const most = Math.min(len, MAX_SAMPLE);
+    return { ok: true, value: this.source === 'stuck' ? new Uint8Array(most).fill(STUCK) : this.random.bytes(most) };
   }
 
   /**
@@ -137,3 +138,5 @@ const DONE = { ok: true, value: undefined };
 /** @type {{ ok: false, error: { tag: string, val?: string } }} */
 const BROKEN = { ok: false, error: { tag: 'medium', val: 'it does not answer' } };
 const MAX_SAMPLE = 4096;
+/** The byte that a stuck source gives. */
+const STUCK = 0x55;

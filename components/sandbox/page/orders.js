@@ -1,13 +1,14 @@
 // What a person can do to a run.
 
-import { MAX_BOXES } from './config.js';
+import { DAY, MAX_BOXES } from './config.js';
 
 /**
  * Something that a person does to the run.
  *
- * @typedef {{ tag: 'no-entropy' | 'entropy' | 'fail-write' | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'clone'
- *   | 'renew' | 'reset' | 'retire' | 'accept', at: number }
- *   | { tag: 'hq-down' | 'hq-up' | 'lose' | 'repeat' }} Order
+ * @typedef {{ tag: BoxOrder, at: number } | { tag: WorldOrder }} Order
+ * @typedef {'no-entropy' | 'stuck' | 'entropy' | 'clock-behind' | 'clock-ahead' | 'clock-jump' | 'clock-right' | 'fail-write'
+ *   | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'clone' | 'renew' | 'reset' | 'retire' | 'accept'} BoxOrder
+ * @typedef {'lose' | 'repeat' | 'reorder' | 'hq-down' | 'hq-up'} WorldOrder
  */
 
 /**
@@ -26,10 +27,22 @@ export function takes(world, order) {
       return !world.loses;
     case 'repeat':
       return !world.repeats;
+    case 'reorder':
+      return !world.holds && world.late === null;
     case 'no-entropy':
-      return world.box(order.at).memory.isSeeded;
+      return world.box(order.at).memory.source !== 'not-ready';
+    case 'stuck':
+      return world.box(order.at).memory.source !== 'stuck';
     case 'entropy':
-      return !world.box(order.at).memory.isSeeded;
+      return world.box(order.at).memory.source !== 'works';
+    case 'clock-behind':
+      return world.box(order.at).clockIsOff !== -YEAR;
+    case 'clock-ahead':
+      return world.box(order.at).clockIsOff !== YEAR;
+    case 'clock-jump':
+      return true;
+    case 'clock-right':
+      return world.box(order.at).clockIsOff !== 0;
     case 'fail-write':
     case 'cut-before-write':
     case 'cut-after-write':
@@ -37,21 +50,99 @@ export function takes(world, order) {
     case 'power-cut':
       return world.box(order.at).isOn;
     case 'clone':
-      return world.boxes.length < MAX_BOXES;
+      // Copies of a board that has no key yet are two boards.
+      return world.boxes.length < MAX_BOXES && world.box(order.at).states.includes('Enrolling');
     case 'renew':
+      return world.box(order.at).progress?.state === 'Serving';
     case 'reset':
       return world.box(order.at).isOn && world.box(order.at).isResumed;
     case 'retire':
-    case 'accept':
       return world.box(order.at).device !== null && !world.hq.isDown;
+    case 'accept':
+      return world.summaries.get(subjectOf(world, order.at))?.state === 'Challenged' && !world.hq.isDown;
   }
 }
 
+/**
+ * Does what is ordered, which would do something.
+ *
+ * @param {import('./world.js').World} world
+ * @param {Order} order
+ */
+export function obey(world, order) {
+  switch (order.tag) {
+    case 'hq-down':
+      world.hq.isDown = true;
+      return;
+    case 'hq-up':
+      world.hq.comeBack();
+      return;
+    case 'lose':
+      world.loses = true;
+      return;
+    case 'repeat':
+      world.repeats = true;
+      return;
+    case 'reorder':
+      world.holds = true;
+      return;
+    case 'no-entropy':
+      world.box(order.at).memory.source = 'not-ready';
+      return;
+    case 'stuck':
+      world.box(order.at).memory.source = 'stuck';
+      return;
+    case 'entropy':
+      world.box(order.at).memory.source = 'works';
+      return;
+    case 'clock-behind':
+      world.box(order.at).clockIsOff = -YEAR;
+      return;
+    case 'clock-ahead':
+      world.box(order.at).clockIsOff = YEAR;
+      return;
+    case 'clock-jump':
+      world.box(order.at).clockIsOff += JUMP;
+      return;
+    case 'clock-right':
+      world.box(order.at).clockIsOff = 0;
+      return;
+    case 'fail-write':
+      world.box(order.at).memory.nextWrite = 'fails';
+      return;
+    case 'cut-before-write':
+      world.box(order.at).memory.nextWrite = 'cut-before';
+      return;
+    case 'cut-after-write':
+      world.box(order.at).memory.nextWrite = 'cut-after';
+      return;
+    case 'power-cut':
+      world.powerCut(order.at);
+      return;
+    case 'clone':
+      world.addBox(world.box(order.at));
+      return;
+    case 'renew':
+    case 'reset':
+      world.tell(order.at, { tag: order.tag });
+      return;
+    case 'retire':
+    case 'accept':
+      world.hq.ask({ tag: 'command', val: { subject: subjectOf(world, order.at), order: { tag: order.tag } } });
+      return;
+  }
+}
+
+/** @type {readonly WorldOrder[]} */
+const OF_WORLD = ['lose', 'repeat', 'reorder', 'hq-down', 'hq-up'];
+/** @type {readonly BoxOrder[]} */
+const OF_BOX = [
+  'no-entropy', 'stuck', 'entropy', 'clock-behind', 'clock-ahead', 'clock-jump', 'clock-right', 'fail-write',
+  'cut-before-write', 'cut-after-write', 'power-cut', 'clone', 'renew', 'reset', 'retire', 'accept',
+];
+
 /** Every order. @type {readonly { tag: any, isOfBox: boolean }[]} */
-export const ORDERS = [
-  ...['no-entropy', 'entropy', 'fail-write', 'cut-before-write', 'cut-after-write', 'power-cut', 'clone'],
-  ...['renew', 'reset', 'retire', 'accept', 'hq-down', 'hq-up', 'lose', 'repeat'],
-].map((tag) => ({ tag, isOfBox: !['hq-down', 'hq-up', 'lose', 'repeat'].includes(tag) }));
+export const ORDERS = [...OF_BOX.map((tag) => ({ tag, isOfBox: true })), ...OF_WORLD.map((tag) => ({ tag, isOfBox: false }))];
 
 /**
  * A moment of a run as text, for a link: `seed=1&boxes=2&event=70&orders=lose@3,clone.0@60`.
@@ -92,6 +183,16 @@ export function unlink(text) {
 /** @typedef {{ seed: number, boxes: number, event: number, orders: { step: number, order: Order }[] }} Moment */
 
 /**
+ * How HQ calls the device of a box.
+ *
+ * @param {import('./world.js').World} world
+ * @param {number} at
+ */
+function subjectOf(world, at) {
+  return `device/${world.box(at).device}`;
+}
+
+/**
  * @param {string | null} text
  * @param {number} most
  */
@@ -99,6 +200,10 @@ function whole(text, most) {
   return text !== null && /^\d{1,9}$/.test(text) && Number(text) <= most ? Number(text) : null;
 }
 
+/** How wrong a lying clock is. */
+const YEAR = 365 * DAY;
+/** How far a clock jumps. */
+const JUMP = 30 * DAY;
 const MAX_SEED = 999_999;
 /** How far a link leads: seconds of work. */
 const MAX_EVENT = 5000;

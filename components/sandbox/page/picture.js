@@ -6,8 +6,9 @@ import { svg } from './dom.js';
 /**
  * @param {string | null} current
  * @param {string} name of the box
+ * @param {string[]} states where it has been
  */
-export function picture(current, name) {
+export function picture(current, name, states) {
   const drawing = svg('svg', { class: 'diagram', viewBox: '0 0 560 240', role: 'img', 'aria-label': `${name}: ${current ?? 'off'}` });
   const id = `arrow-${name}`;
   drawing.append(
@@ -18,7 +19,7 @@ export function picture(current, name) {
     drawing.append(arrow);
   }
   for (const [state, [x, y]] of Object.entries(PLACES)) {
-    const box = svg('g', state === current ? { class: 'lit' } : {});
+    const box = svg('g', state === current ? { class: 'lit' } : states.includes(state) ? { class: 'been' } : {});
     box.append(svg('rect', { x: x - WIDE / 2, y: y - HIGH / 2, width: WIDE, height: HIGH, rx: 6 }), svg('text', { x, y }, state));
     drawing.append(box);
   }

@@ -1,7 +1,7 @@
 // A run that goes forward and back: back is forward from the start, with the same orders at the same steps.
 
 import { write } from './log.js';
-import { takes } from './orders.js';
+import { link, takes, unlink } from './orders.js';
 import { World } from './world.js';
 
 export class Session {
@@ -19,6 +19,46 @@ export class Session {
 
   get step() {
     return this.world.step;
+  }
+
+  /** What is shown. */
+  get scene() {
+    return this.world;
+  }
+
+  /** Where this moment is: seed, boxes, event, and what was ordered before it. */
+  get moment() {
+    const orders = this.orders.filter(({ step }) => step <= this.step);
+    return { ...this.options, event: this.step, orders };
+  }
+
+  /**
+   * A run at a moment.
+   *
+   * @param {import('./component.js').Component} component
+   * @param {import('./orders.js').Moment} moment
+   */
+  static at(component, { seed, boxes, event, orders }) {
+    const session = new Session(component, { seed, boxes });
+    for (const { step, order } of orders) {
+      session.seek(step);
+      session.order(order);
+    }
+    session.seek(event);
+    return session;
+  }
+
+  /**
+   * The run of a log that the sandbox saved, to go on with; null where the log is another's, or does not come out the same here.
+   *
+   * @param {import('./component.js').Component} component
+   * @param {import('./log-read.js').Log} log
+   */
+  static async of(component, { madeBy, hash }) {
+    const moment = madeBy.startsWith(MADE_BY) ? unlink(madeBy.slice(MADE_BY.length)) : null;
+    if (!moment) return null;
+    const session = Session.at(component, moment);
+    return (await session.log()).hash === hash ? session : null;
   }
 
   /** One event further. False: nothing is to come. */
@@ -73,10 +113,7 @@ export class Session {
 
   /** The run so far as an event log. */
   log() {
-    const orders = this.orders.filter(({ step }) => step <= this.step);
-    const told = orders.map(({ step, order }) => `, ${order.tag}${'at' in order ? ` box-${order.at + 1}` : ''} after step ${step}`);
-    const madeBy = `sandbox, seed ${this.options.seed}, boxes ${this.options.boxes}${told.join('')}`;
-    return write(madeBy, this.world.parties(), this.world.entries);
+    return write(`${MADE_BY}${link(this.moment)}`, this.world.parties(), this.world.entries);
   }
 
   /** Orders that stand at this step. */
@@ -86,5 +123,7 @@ export class Session {
   }
 }
 
+/** How a log of the sandbox says who made it; its moment follows. */
+const MADE_BY = 'sandbox ';
 /** Most events of one run without a stop. */
 export const MAX_RUN = 10_000;

@@ -1,28 +1,50 @@
 // What the page shows of a world.
 
 import { hex } from './component.js';
-import { el, fold, pairs, table } from './dom.js';
+import { DAY } from './config.js';
+import { byId, el, fold, pairs, table } from './dom.js';
 import { outcomeOf } from './entry.js';
 import { picture } from './picture.js';
+import { check } from './signatures.js';
 import { callInWords, inputInWords, messagesOf, outcomeInWords, timeInWords } from './words.js';
 
 /**
- * @typedef {import('./world.js').World} World
+ * @typedef {import('./app.js').App} App
+ * @typedef {import('./world.js').World | import('./recorded-scene.js').RecordedScene} Scene
  * @typedef {import('./entry.js').Entry} Entry
  * @typedef {import('./component.js').Instance} Instance
- * @typedef {import('./box.js').Box} Box
+ * @typedef {Scene['boxes'][number]} Box
  */
 
-/**
- * The boxes, HQ, the CA and the zone.
- *
- * @param {World} world
- * @param {Instance} reader an instance that only describes bytes
- * @param {Set<string>} open which folds are open
- */
-export function parties(world, reader, open) {
-  const keep = folder(open);
-  return [...world.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(world, reader, keep), peersPanel(world)];
+/** The boxes, HQ, the CA, the zone, and the timeline. @param {App} app */
+export function show(app) {
+  const timeline = byId('timeline', HTMLOListElement);
+  /** Which folds are open. @type {Set<string>} */
+  const open = new Set();
+  /** Entries that the timeline shows, up to this one, and of which run. */
+  let shown = 0;
+  let ofRun = -1;
+
+  app.parts.push(() => {
+    const { scene, reader } = app;
+    const keep = folder(open);
+    const panels = [...scene.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(scene, reader, keep), peersPanel(scene)];
+    byId('parties', HTMLElement).replaceChildren(...panels);
+
+    const { entries } = scene;
+    if (entries.length < shown || ofRun !== app.runs) {
+      timeline.replaceChildren();
+      shown = 0;
+      ofRun = app.runs;
+    }
+    shown = Math.max(shown, entries.length - MAX_SHOWN);
+    for (const entry of entries.slice(shown)) timeline.prepend(timelineItem(entry, app));
+    shown = entries.length;
+    while (timeline.childElementCount > MAX_SHOWN) timeline.lastElementChild?.remove();
+    const earlier = byId('earlier', HTMLElement);
+    earlier.hidden = entries.length <= MAX_SHOWN;
+    earlier.textContent = `The newest ${MAX_SHOWN} of ${entries.length}.`;
+  });
 }
 
 /** @typedef {(key: string, summary: string, make: () => (string | Element)[]) => Element} Keep */
@@ -50,24 +72,26 @@ function folder(open) {
 function boxPanel(box, reader, keep) {
   const { progress } = box;
   const state = box.isOn ? (progress?.state ?? 'Loading') : null;
-  const panel = el('section', 'party', el('h2', null, `${box.name} (${box.config.model})`), picture(state, box.name));
-  const why = progress?.reason ?? (box.isOn ? 'It could not read or write its storage, and tries again.' : 'The power is off.');
-  panel.append(el('p', null, el('span', 'state', state ?? 'off'), ` — ${why}`));
+  const title = el('h2', null, box.name, ' ', el('span', 'quiet', box.config.model), ' ', el('span', 'state', state ?? 'off'));
+  const panel = el('section', `party ${colour(box.name)}`, title, picture(state, box.name, box.states));
+  panel.append(el('p', null, progress?.reason ?? (box.isOn ? 'It could not read or write its storage, and tries again.' : 'The power is off.')));
   panel.append(
     pairs([
       ['names', progress?.names.join(' ')],
       ['device', progress?.deviceId],
       ['certificate until', progress?.notAfterMs === undefined ? null : timeInWords(progress.notAfterMs)],
       ['wakes at', box.wakeAt === null ? null : timeInWords(box.wakeAt)],
-      ['faults', box.memory.isSeeded ? null : 'no entropy'],
-      ['next write', box.memory.nextWrite],
+      ['its entropy', box.memory.source === 'works' ? null : box.memory.source === 'stuck' ? 'is stuck' : 'has nothing to give'],
+      ['its clock', box.clockIsOff === 0 ? null : `is ${Math.abs(box.clockIsOff) / DAY} days ${box.clockIsOff < 0 ? 'behind' : 'ahead'}`],
+      ['next write', box.memory.nextWrite === null ? null : NEXT_WRITE[box.memory.nextWrite]],
     ]),
   );
-  const view = box.instance ? outcomeOf(() => box.instance?.inspect.view() ?? '{}') : null;
+  const { instance, leaf } = box;
+  const view = instance ? outcomeOf(() => instance.inspect.view()) : null;
   if (view?.ok) panel.append(...ledger(JSON.parse(view.value)));
   panel.append(keep(`${box.name} records`, `Storage: ${box.memory.records.size} records`, () => records(box.memory.records, reader, keep, box.name)));
   if (view?.ok) panel.append(keep(`${box.name} view`, 'inspect.view', () => [el('pre', null, pretty(view.value))]));
-  if (box.leaf) panel.append(keep(`${box.name} leaf`, 'Certificate (DER)', () => [el('pre', null, hex(/** @type {Uint8Array} */ (box.leaf)))]));
+  if (leaf) panel.append(keep(`${box.name} leaf`, 'Certificate (DER)', () => [el('pre', null, hex(leaf))]));
   return panel;
 }
 
@@ -89,34 +113,34 @@ function ledger(view) {
 }
 
 /**
- * @param {World} world
+ * @param {Scene} scene
  * @param {Instance} reader
  * @param {Keep} keep
  */
-function hqPanel(world, reader, keep) {
-  const { memory, isDown } = world.hq;
-  const panel = el('section', 'party', el('h2', null, 'HQ'), el('p', null, el('span', 'state', isDown ? 'down' : 'up')));
-  if (world.summaries.size === 0) panel.append(el('p', 'quiet', 'It knows no device.'));
-  for (const { subject, state, name, reason } of world.summaries.values()) {
+function hqPanel({ hq, summaries }, reader, keep) {
+  const { memory, isDown, outbox } = hq;
+  const panel = el('section', 'party of-hq', el('h2', null, 'HQ ', el('span', 'state', isDown ? 'down' : 'up')));
+  if (summaries.size === 0) panel.append(el('p', 'quiet', 'It knows no device.'));
+  for (const { subject, state, name, reason } of summaries.values()) {
     panel.append(el('h3', null, subject), pairs([['state', state], ['name', name], ['why', reason]]));
   }
-  panel.append(el('p', 'quiet', `${world.outbox.size} operations wait in its outbox.`));
+  panel.append(el('p', 'quiet', `${outbox.size} operations wait in its outbox.`));
   panel.append(keep('hq records', `Records: ${memory.records.size}`, () => records(memory.records, reader, keep, 'hq')));
   return panel;
 }
 
-/** @param {World} world */
-function peersPanel(world) {
-  const panel = el('section', 'party', el('h2', null, 'CA and zone'));
-  const orders = world.ca.orders.map((order, at) => [order.names.join(' '), String(at), order.state]);
+/** @param {Scene} scene */
+function peersPanel({ ca, zone }) {
+  const panel = el('section', 'party of-ca', el('h2', null, 'CA and zone'));
+  const orders = ca.orders.map((order, at) => [order.names.join(' '), String(at), order.state]);
   if (orders.length > 0) panel.append(table(['names', 'order', 'state'], orders));
-  const addresses = [...world.zone.addresses].map(([name, list]) => `${name} ${list.join(' ')}`);
+  const addresses = [...zone.addresses].map(([name, list]) => `${name} ${list.join(' ')}`);
   panel.append(
     pairs([
-      ['issued', String(world.ca.issued.size)],
-      ['revoked', String(world.ca.revoked.size)],
-      ['labels', [...world.zone.labels].join(' ')],
-      ['TXT', [...world.zone.txt].join('; ')],
+      ['issued', String(ca.issued.size)],
+      ['revoked', String(ca.revoked.size)],
+      ['labels', [...zone.labels].join(' ')],
+      ['TXT', [...zone.txt].join('; ')],
       ['addresses', addresses.join('; ')],
     ]),
   );
@@ -143,18 +167,18 @@ function records(stored, reader, keep, party) {
  * A line of the timeline.
  *
  * @param {Entry} entry
- * @param {Instance} reader
+ * @param {App} app
  */
-export function timelineItem(entry, reader) {
-  const outcome = outcomeInWords(entry);
-  const line = el('span', null);
-  line.append(`${entry.n} `, el('span', 'who', entry.party), ` ${inputInWords(entry.input)} → `, el('span', entry.outcome.ok ? null : 'bad', outcome));
+function timelineItem(entry, app) {
+  const outcome = el('span', entry.outcome.ok ? null : 'bad', outcomeInWords(entry));
+  const who = el('span', `who ${entry.role === 'hq' ? 'of-hq' : colour(entry.party)}`, entry.party);
+  const line = el('span', null, el('span', 'quiet', String(entry.n)), ' ', who, ` ${inputInWords(entry.input)} → `, outcome);
   const item = el('li', null);
   item.append(
     fold(line, () => [
       el('p', 'quiet', `${timeInWords(entry.time)}, event ${entry.step}`),
       el('ul', null, ...entry.calls.map((call) => el('li', null, callInWords(call)))),
-      ...messagesOf(entry).flatMap(({ title, body }) => message(title, body, reader)),
+      ...messagesOf(entry).flatMap(({ title, body }) => message(title, body, app)),
       ...(entry.digest ? [el('p', 'quiet', `state digest ${hex(entry.digest)}`)] : []),
     ]),
   );
@@ -162,17 +186,34 @@ export function timelineItem(entry, reader) {
 }
 
 /**
+ * A message: who signed it, and what it says.
+ *
  * @param {string} title
  * @param {Uint8Array} body
- * @param {Instance} reader
+ * @param {App} app
  */
-function message(title, body, reader) {
-  const described = outcomeOf(() => reader.inspect.describeMessage(body));
+function message(title, body, app) {
+  const described = outcomeOf(() => app.reader.inspect.describeMessage(body));
   const text = described.ok ? el('pre', null, pretty(described.value)) : el('p', 'bad', String(described.error.val ?? described.error.tag));
-  return [el('h3', null, title), text];
+  const signatures = el('ul', 'signatures', el('li', null, 'Checking signatures …'));
+  app
+    .knownKeys()
+    .then((keys) => check(body, keys))
+    .then((findings) => signatures.replaceChildren(...findings.map(({ verdict, text }) => el('li', verdict, text))));
+  return [el('h3', null, title), signatures, text];
 }
 
 /** @param {string} json */
 function pretty(json) {
   return JSON.stringify(JSON.parse(json), null, 2);
 }
+
+/** The colour of a box. @param {string} name */
+function colour(name) {
+  return `of-box-${(Number(/\d+$/.exec(name)?.[0] ?? 0) - 1) % COLOURS}`;
+}
+
+const COLOURS = 4;
+/** Lines of the timeline on the page at once. */
+const MAX_SHOWN = 300;
+const NEXT_WRITE = { fails: 'fails', 'cut-before': 'ends with a power cut, before it is made', 'cut-after': 'ends with a power cut, after it was made' };

@@ -125,7 +125,7 @@ export function messagesOf(entry) {
     messages.push({ title: "HQ's answer, as it came", body: input.val.answer.val.body });
   }
   for (const call of entry.calls) {
-    if (call.tag === 'submit' && call.request.tag === 'hq') messages.push({ title: `${call.request.val.endpoint}, as it goes`, body: call.request.val.body });
+    if (call.tag === 'submit' && 'body' in call.request.val) messages.push({ title: `${call.request.val.endpoint}, as it goes`, body: call.request.val.body });
   }
   if (entry.role === 'hq' && entry.outcome.ok && entry.outcome.value?.reply) {
     messages.push({ title: "HQ's answer, as it goes", body: entry.outcome.value.reply.body });
@@ -138,7 +138,8 @@ function failedWith(error) {
   return typeof error.val === 'string' ? `${error.tag} (${error.val})` : error.tag;
 }
 
-/** @param {number | bigint} time milliseconds since 1970 */
+/** @param {number | bigint | null} time milliseconds since 1970 */
 export function timeInWords(time) {
+  if (time === null) return 'at a time that it does not know';
   return new Date(Number(time)).toISOString().replace('T', ' ').replace('Z', '');
 }

@@ -5,16 +5,17 @@
 
 import { Agenda } from './agenda.js';
 import { Box } from './box.js';
-import { DAY, START, deviceConfig, hqConfig } from './config.js';
+import { DAY, START, deviceConfig } from './config.js';
+import { MAX_WAIT, hasCome, watch } from './effects.js';
 import { outcomeOf } from './entry.js';
+import { HQ, Hq } from './hq.js';
 import { Memory } from './memory.js';
-import { takes } from './orders.js';
+import { obey, takes } from './orders.js';
 import { Ca, Zone } from './peers.js';
 import { Seeded } from './seeded.js';
 
 /**
  * @typedef {import('./component.js').Exchange} Exchange
- * @typedef {import('./component.js').Instance} Instance
  * @typedef {import('./component.js').NetworkRequest} NetworkRequest
  * @typedef {import('./entry.js').Entry} Entry
  * @typedef {import('./entry.js').PartyConfig} PartyConfig
@@ -24,9 +25,7 @@ import { Seeded } from './seeded.js';
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
  * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Input} DeviceInput
  * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Progress} Progress
- * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Input} HqInput
- * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Decision} Decision
- * @typedef {import('./jco/interfaces/otscert-provision-registrar.js').Summary} Summary
+ * @typedef {{ at: number, boot: number, exchange: Exchange, message: HqRequest }} Sent
  */
 
 export class World {
@@ -45,20 +44,20 @@ export class World {
     this.zone = new Zone();
     /** @type {Entry[]} */
     this.entries = [];
-    this.hq = { config: hqConfig(), memory: new Memory(this.random.next()), instance: /** @type {Instance | null} */ (null), isDown: false };
-    /** What HQ has submitted and not yet heard of. @type {Map<string, NetworkRequest>} */
-    this.outbox = new Map();
-    /** When HQ's subjects are due. @type {Map<string, number>} */
-    this.due = new Map();
-    /** HQ's own events that wait until it is up. @type {import('./agenda.js').Event[]} */
-    this.held = [];
-    /** @type {Map<string, Summary>} */
-    this.summaries = new Map();
+    this.hq = new Hq(this);
     /** @type {Box[]} */
     this.boxes = [];
     this.loses = false;
     this.repeats = false;
-    this.startHq();
+    /** The next message waits for one that overtakes it. */
+    this.holds = false;
+    /** The message that waits. @type {Sent | null} */
+    this.late = null;
+    /** How many messages were overtaken. */
+    this.overtaken = 0;
+    /** What was ordered last, and whether what should come of it has come. @type {import('./effects.js').Watch | null} */
+    this.watch = null;
+    this.hq.start();
     for (let number = 0; number < options.boxes; number++) this.addBox();
   }
 
@@ -77,61 +76,21 @@ export class World {
     this.step += 1;
     this.now = Math.max(this.now, next.time);
     this.handle(next.event);
+    const { watch } = this;
+    if (watch && watch.seenAt === null && this.step - watch.step <= MAX_WAIT && hasCome(this, watch)) watch.seenAt = this.step;
     return true;
   }
 
   /** One that would do nothing does nothing. @param {Order} order */
   obey(order) {
     if (!takes(this, order)) return;
-    switch (order.tag) {
-      case 'hq-down':
-        this.hq.isDown = true;
-        return;
-      case 'hq-up':
-        this.hq.isDown = false;
-        this.startHq();
-        for (const event of this.held.splice(0)) this.agenda.at(this.now + RETRY, event);
-        return;
-      case 'lose':
-        this.loses = true;
-        return;
-      case 'repeat':
-        this.repeats = true;
-        return;
-      case 'no-entropy':
-        this.box(order.at).memory.isSeeded = false;
-        return;
-      case 'entropy':
-        this.box(order.at).memory.isSeeded = true;
-        return;
-      case 'fail-write':
-        this.box(order.at).memory.nextWrite = 'fails';
-        return;
-      case 'cut-before-write':
-        this.box(order.at).memory.nextWrite = 'cut-before';
-        return;
-      case 'cut-after-write':
-        this.box(order.at).memory.nextWrite = 'cut-after';
-        return;
-      case 'power-cut':
-        this.powerCut(order.at);
-        return;
-      case 'clone':
-        this.addBox(this.box(order.at));
-        return;
-      case 'renew':
-        this.tell(order.at, { tag: 'renew' });
-        return;
-      case 'reset':
-        this.tell(order.at, { tag: 'reset' });
-        return;
-      case 'retire':
-      case 'accept': {
-        const subject = `device/${this.box(order.at).device}`;
-        this.askHq({ tag: 'command', val: { subject, order: { tag: order.tag } } });
-        return;
-      }
-    }
+    this.watch = watch(this, order);
+    obey(this, order);
+  }
+
+  /** What HQ says of each device. */
+  get summaries() {
+    return this.hq.summaries;
   }
 
   /** @param {Box} [original] of which it is a copy: the same image and flash on another board */
@@ -168,7 +127,7 @@ export class World {
         return;
       }
       case 'to-hq':
-        this.toHq(event.at, event.boot, event.exchange, event.message);
+        this.toHq(event);
         return;
       case 'to-box': {
         const box = this.box(event.at);
@@ -178,17 +137,8 @@ export class World {
         return;
       }
       case 'perform':
-        if (this.hq.isDown) this.held.push(event);
-        else this.perform(event.exchange);
-        return;
       case 'due':
-        if (this.due.get(event.subject) !== event.time) return;
-        if (this.hq.isDown) {
-          this.held.push(event);
-          return;
-        }
-        this.due.delete(event.subject);
-        if (this.askHq({ tag: 'due', val: event.subject }) === null) this.dueAt(event.subject, this.now + RETRY);
+        this.hq.handle(event);
         return;
     }
   }
@@ -233,7 +183,7 @@ export class World {
     const box = this.box(at);
     const { instance } = box;
     if (!instance) return;
-    const outcome = this.take(at, input, () => instance.provisioner.advance(this.moment(box.bootedAt), input));
+    const outcome = this.take(at, input, () => instance.provisioner.advance(this.moment(box.bootedAt, box.clockIsOff), input));
     const submitted = box.memory.submitted.splice(0);
     if (box.memory.isCut) {
       this.powerCut(at);
@@ -270,6 +220,12 @@ export class World {
       this.agenda.at(this.now + TIMEOUT, { tag: 'to-box', at, boot, exchange, answer: failed('timed-out', 'the network lost it') });
       return;
     }
+    if (this.holds) {
+      this.holds = false;
+      this.late = { at, boot, exchange, message: request.val };
+      this.agenda.at(this.now + TIMEOUT, { tag: 'to-box', at, boot, exchange, answer: failed('timed-out', 'no answer yet') });
+      return;
+    }
     const times = this.repeats ? 2 : 1;
     this.repeats = false;
     for (let time = 0; time < times; time++) {
@@ -277,93 +233,23 @@ export class World {
     }
   }
 
-  /**
-   * @param {number} at
-   * @param {number} boot
-   * @param {Exchange} exchange
-   * @param {HqRequest} message
-   */
-  toHq(at, boot, exchange, message) {
+  /** @param {Sent} sent */
+  toHq({ at, boot, exchange, message }) {
     const delay = 5 + this.random.below(300);
     const load = { trusted: false, enrolledFromPrefix: 0, enrolledInAll: 0, enrolledByModel: [], queued: 0 };
     const decision = this.hq.isDown
       ? null
-      : this.askHq({ tag: 'request', val: { endpoint: message.endpoint, sourcePrefix: '192.0.2.0/24', load, body: message.body } });
+      : this.hq.ask({ tag: 'request', val: { endpoint: message.endpoint, sourcePrefix: '192.0.2.0/24', load, body: message.body } });
     /** @type {Answer} */
     const answer = decision?.reply
       ? { tag: 'hq', val: { status: 200, body: decision.reply.body } }
       : failed('unreachable', 'HQ does not answer');
     this.agenda.at(this.now + delay, { tag: 'to-box', at, boot, exchange, answer });
-  }
-
-  /** HQ performs one operation at the CA or in the zone. @param {Exchange} exchange */
-  perform(exchange) {
-    const request = this.outbox.get(key(exchange));
-    if (!request) return;
-    const answer = this.atPeer(request);
-    if (this.askHq({ tag: 'answered', val: { exchange, answer } }) === null) {
-      this.agenda.at(this.now + RETRY, { tag: 'perform', exchange });
-    } else {
-      this.outbox.delete(key(exchange));
+    if (this.late?.at === at && !this.hq.isDown) {
+      this.overtaken += 1;
+      this.agenda.at(this.now + delay, { tag: 'to-hq', ...this.late });
+      this.late = null;
     }
-  }
-
-  /**
-   * @param {NetworkRequest} request
-   * @returns {Answer}
-   */
-  atPeer(request) {
-    if (request.tag === 'ca') return { tag: 'ca', val: this.ca.perform(this.now, this.zone, request.val) };
-    if (request.tag === 'dns') return { tag: 'dns', val: this.zone.perform(request.val) };
-    throw new Error('HQ asks HQ');
-  }
-
-  startHq() {
-    const instance = this.component.instance(this.hq.memory.imports());
-    this.hq.instance = instance;
-    const started = this.takeHq('start', () => instance.registrar.open(this.hq.config));
-    if (!started.ok) throw new Error(`HQ does not start: ${started.error.tag} ${started.error.val ?? ''}`);
-  }
-
-  /**
-   * One call at HQ: its writes are kept if it succeeds, else nothing of it is.
-   *
-   * @param {HqInput} input
-   * @returns {Decision | null}
-   */
-  askHq(input) {
-    const { instance, memory } = this.hq;
-    if (!instance) return null;
-    const before = new Map(memory.records);
-    memory.now = BigInt(this.now);
-    const outcome = this.takeHq(input, () => instance.registrar.advance(this.moment(START), input));
-    const submitted = memory.submitted.splice(0);
-    if (!outcome.ok) {
-      memory.records = before;
-      return null;
-    }
-    for (const { exchange, request } of submitted) {
-      if (this.outbox.has(key(exchange))) continue;
-      this.outbox.set(key(exchange), request);
-      this.agenda.at(this.now + 20 + this.random.below(2000), { tag: 'perform', exchange });
-    }
-    /** @type {Decision} */
-    const decision = outcome.value;
-    for (const summary of decision.summaries) {
-      this.summaries.set(summary.subject, summary);
-      if (summary.wakeAtMs === undefined) this.due.delete(summary.subject);
-      else this.dueAt(summary.subject, Math.max(Number(summary.wakeAtMs), this.now + 1));
-    }
-    return decision;
-  }
-
-  /**
-   * @param {string} subject
-   * @param {number} time
-   */
-  dueAt(subject, time) {
-    this.due.set(subject, time);
-    this.agenda.at(time, { tag: 'due', subject, time });
   }
 
   /**
@@ -394,10 +280,11 @@ export class World {
 
   /**
    * @param {number} since when the party's monotonic clock stood at zero
+   * @param {number} [isOff] how far its wall clock is from the true time, in milliseconds
    * @returns {Moment}
    */
-  moment(since) {
-    return { wallMs: BigInt(this.now), trust: 'trusted', monotonicMs: BigInt(this.now - since) };
+  moment(since, isOff = 0) {
+    return { wallMs: BigInt(this.now + isOff), trust: 'trusted', monotonicMs: BigInt(this.now - since) };
   }
 
   /**
@@ -408,22 +295,10 @@ export class World {
    */
   take(at, input, call) {
     const box = this.box(at);
-    const now = this.moment(box.bootedAt);
+    const now = this.moment(box.bootedAt, box.clockIsOff);
     const outcome = outcomeOf(call);
     const digest = outcomeOf(() => box.instance?.inspect.stateDigest());
     this.note(box.name, 'device', now, input, box.memory.take(), outcome, digest.ok && digest.value ? digest.value : null);
-    return outcome;
-  }
-
-  /**
-   * @template T
-   * @param {'start' | HqInput} input
-   * @param {() => T} call
-   */
-  takeHq(input, call) {
-    const now = this.moment(START);
-    const outcome = outcomeOf(call);
-    this.note(HQ, 'hq', now, input, this.hq.memory.take(), outcome, null);
     return outcome;
   }
 
@@ -451,13 +326,6 @@ function failed(kind, detail) {
   return { tag: 'failed', val: { kind, detail, retryAfterMs: undefined } };
 }
 
-/** @param {Exchange} exchange */
-function key(exchange) {
-  return `${exchange.subject} ${exchange.number}`;
-}
-
-/** HQ's name in the log. */
-export const HQ = 'hq';
 /** Of a certificate. */
 const LIFE = 45 * DAY;
 const TIMEOUT = 30_000;

@@ -114,12 +114,17 @@ test('one of two clones is challenged, and HQ says so', () => {
   assert.ok(run.until(challenged, 2000));
 });
 
-test('a box that the operator retires serves no more', () => {
+test('a box that the operator retires serves what it has, and gets nothing new', () => {
   const run = session(1, 1);
   assert.ok(run.until(allServe));
+  const { leaf } = run.world.box(0);
   run.order({ tag: 'retire', at: 0 });
-  assert.ok(run.until((world) => !isServing(world.boxes[0]), 2000));
   assert.ok(run.until((world) => world.ca.revoked.size === 1, 2000));
+  assert.ok(run.until((world) => /was retired/.test(world.box(0).progress.reason), 2000));
+  const end = run.world.now + 60 * 86_400_000;
+  assert.ok(run.until((world) => world.now > end, 20_000));
+  assert.deepEqual(run.world.box(0).leaf, leaf);
+  assert.equal(run.world.ca.issued.size, 1);
 });
 
 const isEnrolling = (world) => world.boxes[0].progress?.state === 'Enrolling';
