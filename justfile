@@ -124,6 +124,11 @@ sandbox-test: sandbox
     "$OTSCERT_JCO/node_modules/.bin/tsc" -p components/sandbox
     node --test components/sandbox/tests/
 
+# Walks the sandbox in a real browser: stories, every fault, logs in and out, by keyboard (screenshots in target/screenshots/)
+e2e-sandbox: sandbox
+    cargo build --locked --workspace --bins --tests
+    cargo test --locked --workspace --test end_to_end -- --ignored --nocapture sandbox::
+
 # Records runs of the sandbox and replays them natively and on wasmtime: the same hashes, or it fails
 sandbox-replay: sandbox
     @cargo build --locked --workspace --bins --tests

@@ -3,6 +3,8 @@
 //! The protocol is JSON with a zero byte after each message. Chromium ends when its pipe ends, so none is left behind
 //! by a test that is killed.
 
+mod page;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::process::tie_to_this_process;
 
+pub use page::{Key, Scheme};
+
 /// A running Chromium with one page. Dropping it ends it.
 #[derive(Debug)]
 pub struct Browser {
@@ -23,6 +27,7 @@ pub struct Browser {
     from: BufReader<ChildStdout>,
     calls: u64,
     session: Option<String>,
+    complaints: Vec<String>,
     _child: Child,
     _profile: TempDir,
 }
@@ -67,6 +72,7 @@ impl Browser {
             from: BufReader::new(from.context("no pipe from Chromium")?),
             calls: 0,
             session: None,
+            complaints: Vec::new(),
             _child: child,
             _profile: profile,
         };
@@ -77,6 +83,9 @@ impl Browser {
         let attached = browser.call("Target.attachToTarget", attached).await?;
         let session = attached["sessionId"].as_str().context("no session")?;
         browser.session = Some(session.to_owned());
+        for domain in ["Runtime.enable", "Log.enable", "DOM.enable"] {
+            browser.call(domain, json!({})).await?;
+        }
         Ok(Some(browser))
     }
 
@@ -139,13 +148,22 @@ impl Browser {
     ///
     /// If there is none.
     pub async fn press(&mut self, id: &str) -> anyhow::Result<()> {
+        self.press_on(&format!("#{id}")).await
+    }
+
+    /// Presses the mouse on the first element of a selector that can be seen.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub async fn press_on(&mut self, selector: &str) -> anyhow::Result<()> {
         let place = format!(
-            "(() => {{ const it = document.getElementById({id:?}); it.scrollIntoView({{ block: 'center' }}); \
+            "(() => {{ const it = document.querySelector({selector:?}); it.scrollIntoView({{ block: 'center' }}); \
              const at = it.getBoundingClientRect(); \
              return [at.x + at.width / 2, at.y + at.height / 2, at.width]; }})()"
         );
         let place = self.evaluate(&place).await?;
-        ensure!(place[2].as_f64() > Some(0.0), "{id} cannot be seen");
+        ensure!(place[2].as_f64() > Some(0.0), "{selector} cannot be seen");
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({
                 "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1,
@@ -168,6 +186,7 @@ impl Browser {
             .map(drop)
     }
 
+    /// Calls a method of the DevTools protocol (<https://chromedevtools.github.io/devtools-protocol/>) for the page.
     async fn call(&mut self, method: &str, params: Value) -> anyhow::Result<Value> {
         self.calls += 1;
         let mut message = json!({ "id": self.calls, "method": method, "params": params });
@@ -190,7 +209,7 @@ impl Browser {
         Ok(answer["result"].clone())
     }
 
-    /// The answer to the last call; events are passed over.
+    /// The answer to the last call. Of the events before it, complaints are kept.
     async fn answer(&mut self) -> anyhow::Result<Value> {
         loop {
             let mut message = Vec::new();
@@ -200,6 +219,7 @@ impl Browser {
             if message["id"] == self.calls {
                 return Ok(message);
             }
+            self.complaints.extend(page::complaint(&message));
         }
     }
 }

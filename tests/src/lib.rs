@@ -27,7 +27,7 @@ mod wire;
 mod world;
 
 pub use boxes::{BoxInside, BoxOptions, BoxProcess, shared_machine};
-pub use browser::Browser;
+pub use browser::{Browser, Key, Scheme};
 pub use client::{Client, Kept, Leaf, Page, plain_get};
 pub use eventually::{Tried, eventually, wall_ms};
 pub use hq::{CaChoice, Hq, HqOptions, ModelChoice};

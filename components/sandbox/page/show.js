@@ -29,7 +29,12 @@ export function show(app) {
     const { scene, reader } = app;
     const keep = folder(open);
     const panels = [...scene.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(scene, reader, keep), peersPanel(scene)];
-    byId('parties', HTMLElement).replaceChildren(...panels);
+    const place = byId('parties', HTMLElement);
+    const focused = document.activeElement?.closest('#parties details');
+    const key = focused instanceof HTMLElement ? focused.dataset.key : undefined;
+    place.replaceChildren(...panels);
+    // What is drawn anew takes no focus away.
+    if (key !== undefined) place.querySelector(`details[data-key="${CSS.escape(key)}"]`)?.querySelector('summary')?.focus({ preventScroll: true });
 
     const { entries } = scene;
     if (entries.length < shown || ofRun !== app.runs) {

@@ -104,7 +104,10 @@ export function outcomeInWords(entry) {
   const { outcome } = entry;
   if (!outcome.ok) return `refused: ${failedWith(outcome.error)}`;
   if (entry.input === 'start') return 'started';
-  if (entry.role === 'device') return `${outcome.value.state}: ${outcome.value.reason}`;
+  if (entry.role === 'device') {
+    const { state, reason } = outcome.value;
+    return reason.startsWith(state) ? reason : `${state}: ${reason}`;
+  }
   const { reply, notes } = outcome.value;
   const parts = notes.map((/** @type {{ kind: string, text: string }} */ note) => `${note.kind}: ${note.text}`);
   if (reply) parts.unshift(`replies ${reply.outcome}${reply.problem === '' ? '' : ` (${reply.problem})`}`);

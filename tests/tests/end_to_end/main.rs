@@ -21,6 +21,7 @@ mod journey;
 mod parity;
 mod renewal;
 mod replay;
+mod sandbox;
 mod taint;
 mod vectors;
 
