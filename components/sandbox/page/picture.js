@@ -10,7 +10,9 @@ import { svg } from './dom.js';
  */
 export function picture(current, name, states) {
   const drawing = svg('svg', { class: 'diagram', viewBox: '0 0 560 240', role: 'img', 'aria-label': `${name}: ${current ?? 'off'}` });
-  const id = `arrow-${name}`;
+  // A name may be a stranger's, and is no part of a reference.
+  drawn += 1;
+  const id = `arrow-${drawn}`;
   drawing.append(
     svg('defs', {}, svg('marker', { id, viewBox: '0 0 8 8', refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' }, svg('path', { d: 'M0 0L8 4L0 8z' }))),
   );
@@ -49,6 +51,8 @@ function way(from, to) {
   return `M${begin.map(Math.round).join(' ')}L${end.map(Math.round).join(' ')}`;
 }
 
+/** How many were drawn. */
+let drawn = 0;
 /** Where the states stand. @type {Record<string, [number, number]>} */
 const PLACES = {
   Loading: [75, 30],

@@ -5,6 +5,7 @@ import { DAY } from './config.js';
 import { byId, el, fold, pairs, table } from './dom.js';
 import { outcomeOf } from './entry.js';
 import { picture } from './picture.js';
+import { Recording } from './recording.js';
 import { check } from './signatures.js';
 import { callInWords, inputInWords, messagesOf, outcomeInWords, timeInWords } from './words.js';
 
@@ -181,7 +182,7 @@ function timelineItem(entry, app) {
   const item = el('li', null);
   item.append(
     fold(line, () => [
-      el('p', 'quiet', `${timeInWords(entry.time)}, event ${entry.step}`),
+      el('p', 'quiet', `${timeInWords(entry.time)}${app.run instanceof Recording ? '' : `, event ${entry.step}`}`),
       el('ul', null, ...entry.calls.map((call) => el('li', null, callInWords(call)))),
       ...messagesOf(entry).flatMap(({ title, body }) => message(title, body, app)),
       ...(entry.digest ? [el('p', 'quiet', `state digest ${hex(entry.digest)}`)] : []),
@@ -215,7 +216,7 @@ function pretty(json) {
 
 /** The colour of a box. @param {string} name */
 function colour(name) {
-  return `of-box-${(Number(/\d+$/.exec(name)?.[0] ?? 0) - 1) % COLOURS}`;
+  return `of-box-${(Number(/\d+$/.exec(name)?.[0] ?? 1) + COLOURS - 1) % COLOURS}`;
 }
 
 const COLOURS = 4;

@@ -50,7 +50,7 @@ export class Keys {
  */
 export async function check(body, keys) {
   const jws = jwsOf(body);
-  if (!jws) return [{ verdict: 'none', text: 'Not signed: a box that makes contact has no key yet. What comes back repeats its nonce.' }];
+  if (!jws) return [isContact(body) ? CONTACT : { verdict: 'bad', text: 'This is no message of the protocol.' }];
   const { header, payload } = jws;
   const findings = [await checkJws(jws, keys, 'This message')];
   if (header.dlg) findings.push(await checkDelegation(header.dlg, keys));
@@ -163,10 +163,23 @@ function jwsOfObject(value) {
   const { protected: head, payload, signature } = value ?? {};
   if (typeof head !== 'string' || typeof payload !== 'string' || typeof signature !== 'string') return null;
   try {
-    const parse = (/** @type {string} */ text) => Object(JSON.parse(new TextDecoder().decode(unbase64url(text))));
+    const parse = (/** @type {string} */ text) => {
+      const parsed = JSON.parse(new TextDecoder().decode(unbase64url(text)));
+      if (typeof parsed !== 'object' || parsed === null) throw new Error('it is no object');
+      return parsed;
+    };
     return { header: parse(head), payload: parse(payload), signed: new TextEncoder().encode(`${head}.${payload}`), signature: unbase64url(signature) };
   } catch {
     return null;
+  }
+}
+
+/** @param {Uint8Array} body */
+function isContact(body) {
+  try {
+    return JSON.parse(new TextDecoder().decode(body))?.typ === 'otscert-contact+json';
+  } catch {
+    return false;
   }
 }
 
@@ -184,3 +197,6 @@ async function thumbprint(key) {
   const jwk = `{"crv":"Ed25519","kty":"OKP","x":"${base64url(key)}"}`;
   return base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(jwk))));
 }
+
+/** @type {Finding} */
+const CONTACT = { verdict: 'none', text: 'Not signed: a box that makes contact has no key yet. What comes back repeats its nonce.' };
