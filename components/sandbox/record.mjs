@@ -29,10 +29,13 @@ const runs = {
   clocks: { boxes: 2, orders: [[3, { tag: 'clock-behind', at: 0 }], [5, { tag: 'clock-ahead', at: 1 }], [70, { tag: 'clock-right', at: 1 }], [150, { tag: 'clock-jump', at: 0 }]] },
   stuck: { boxes: 1, orders: [[0, { tag: 'stuck', at: 0 }], [20, { tag: 'entropy', at: 0 }], [20, { tag: 'power-cut', at: 0 }]] },
   overtaken: { boxes: 1, orders: [[2, { tag: 'reorder' }], [30, { tag: 'reorder' }]] },
+  companion: { boxes: 1, orders: [[0, { tag: 'no-entropy', at: 0 }], [10, { tag: 'companion', at: 0 }]] },
+  'claim-code': { boxes: 2, setup: 'claim-code', orders: [[10, { tag: 'claim-code', at: 0 }], [12, { tag: 'claim-code', at: 1 }]] },
+  'second-operator': { boxes: 2, setup: 'second-operator', orders: [] },
   retire: { boxes: 1, orders: [[80, { tag: 'retire', at: 0 }]] },
 };
-for (const [name, { boxes, orders }] of Object.entries(runs)) {
-  const session = new Session(component, { seed: 1, boxes });
+for (const [name, { boxes, setup = 'open', orders }] of Object.entries(runs)) {
+  const session = new Session(component, { seed: 1, boxes, setup });
   for (const [step, order] of orders) {
     session.seek(step);
     session.order(order);
@@ -43,7 +46,7 @@ for (const [name, { boxes, orders }] of Object.entries(runs)) {
 }
 for (let seed = 1; seed <= CHAOTIC; seed++) {
   const random = new Seeded(BigInt(seed));
-  const session = new Session(component, { seed, boxes: 2 });
+  const session = new Session(component, { seed, boxes: 2, setup: 'open' });
   for (let event = 0; event < 400; event++) {
     if (random.below(8) === 0) {
       const { tag, isOfBox } = ORDERS[random.below(ORDERS.length)];

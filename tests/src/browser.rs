@@ -157,8 +157,10 @@ impl Browser {
     ///
     /// If there is none.
     pub async fn press_on(&mut self, selector: &str) -> anyhow::Result<()> {
+        // Two frames later the browser's input thread knows where the page has been scrolled to.
         let place = format!(
-            "(() => {{ const it = document.querySelector({selector:?}); it.scrollIntoView({{ block: 'center' }}); \
+            "(async () => {{ const it = document.querySelector({selector:?}); it.scrollIntoView({{ block: 'center' }}); \
+             await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); \
              const at = it.getBoundingClientRect(); \
              return [at.x + at.width / 2, at.y + at.height / 2, at.width]; }})()"
         );

@@ -5,7 +5,7 @@
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').Answer} Answer
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
  * @typedef {{ tag: 'power-on', at: number } | { tag: 'wake', at: number, boot: number }
- *   | { tag: 'to-hq', at: number, boot: number, exchange: Exchange, message: HqRequest }
+ *   | { tag: 'to-hq', at: number, boot: number, exchange: Exchange, message: HqRequest, isForOther: boolean }
  *   | { tag: 'to-box', at: number, boot: number, exchange: Exchange, answer: Answer }
  *   | { tag: 'perform', exchange: Exchange } | { tag: 'due', subject: string, time: number }} Event
  */

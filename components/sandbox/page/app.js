@@ -102,7 +102,7 @@ export class App {
   /** The keys that the run has shown so far. */
   async knownKeys() {
     const { boxes, entries } = this.scene;
-    const roots = boxes.flatMap(({ config }) => config.roots);
+    const roots = boxes.flatMap(({ config }) => [...config.roots, ...(config.seeder?.roots ?? [])]);
     const keys = new Keys(roots);
     for (const entry of entries) for (const { body } of messagesOf(entry)) await keys.learn(body);
     return keys;

@@ -129,6 +129,11 @@ export function hex(bytes) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** @param {string} text hexadecimal */
+export function unhex(text) {
+  return Uint8Array.from(text.match(/../g) ?? [], (two) => parseInt(two, 16));
+}
+
 const CORE_MODULE = 1;
 /** Bytes of an unsigned number of 32 bits. */
 const MAX_LEB128 = 5;

@@ -168,6 +168,16 @@ export const EFFECTS = {
     text: 'What the box held in memory is gone. A minute later it starts from its records, and goes on where they say.',
     hasCome: isBack,
   },
+  companion: {
+    label: "Owner's browser helps",
+    text: "The owner opens the set-up page of a box that waits for entropy. The browser draws 32 bytes for it: they count against everybody but who listens on the owner's network meanwhile. The box makes its key, and goes on.",
+    hasCome: ({ box }) => isPastEntropy(box),
+  },
+  'claim-code': {
+    label: 'Owner types the code',
+    text: 'The owner types the code on the label into the set-up page. HQ knows a digest of it: it gives this box a name, and the code lets no other in while this one lives.',
+    hasCome: ({ box }) => box?.device !== null,
+  },
   clone: {
     label: 'Clone',
     text: 'Two boards hold the same keys. Once both have checked in, one of them shows a token that HQ has replaced: HQ challenges the device, and issues nothing new for it.',
@@ -204,7 +214,7 @@ export const GROUPS = [
   ['Entropy', ['no-entropy', 'stuck', 'entropy']],
   ['Clock', ['clock-behind', 'clock-ahead', 'clock-jump', 'clock-right']],
   ['Storage and power', ['fail-write', 'cut-before-write', 'cut-after-write', 'power-cut']],
-  ['People', ['clone', 'renew', 'reset', 'retire', 'accept']],
+  ['People', ['companion', 'claim-code', 'clone', 'renew', 'reset', 'retire', 'accept']],
 ];
 
 /** For how many events an effect is waited for. */

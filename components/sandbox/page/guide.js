@@ -1,6 +1,7 @@
 // The guided stories.
 
 import { byId } from './dom.js';
+import { fill } from './logs.js';
 import { STORIES, tell } from './stories.js';
 
 /** @param {import('./app.js').App} app */
@@ -18,8 +19,7 @@ export function guide(app) {
     const session = tell(app.component, chosen, to);
     app.show(session);
     chapter = to;
-    byId('seed', HTMLInputElement).value = String(session.options.seed);
-    byId('boxes', HTMLSelectElement).value = String(session.options.boxes);
+    fill(session.options);
     byId('chapter', HTMLElement).textContent = `${to + 1} of ${chosen.chapters.length}. ${next.text}`;
   }
 

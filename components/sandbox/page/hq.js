@@ -1,6 +1,6 @@
 // HQ: one instance, its records, and what it has asked of the CA and the zone.
 
-import { START, hqConfig } from './config.js';
+import { START } from './config.js';
 import { outcomeOf } from './entry.js';
 import { Memory } from './memory.js';
 
@@ -16,10 +16,15 @@ import { Memory } from './memory.js';
  */
 
 export class Hq {
-  /** @param {World} world */
-  constructor(world) {
+  /**
+   * @param {World} world
+   * @param {string} name in the log
+   * @param {import('./config.js').HqConfig} config
+   */
+  constructor(world, name, config) {
     this.world = world;
-    this.config = hqConfig();
+    this.name = name;
+    this.config = config;
     this.memory = new Memory(world.random.next());
     /** @type {Instance | null} */
     this.instance = null;
@@ -38,7 +43,7 @@ export class Hq {
     const instance = this.world.component.instance(this.memory.imports());
     this.instance = instance;
     const started = this.take('start', () => instance.registrar.open(this.config));
-    if (!started.ok) throw new Error(`HQ does not start: ${started.error.tag} ${started.error.val ?? ''}`);
+    if (!started.ok) throw new Error(`${this.name} does not start: ${started.error.tag} ${started.error.val ?? ''}`);
   }
 
   /** It is started again, and does what has waited. */
@@ -141,7 +146,7 @@ export class Hq {
   take(input, call) {
     const now = this.world.moment(START);
     const outcome = outcomeOf(call);
-    this.world.note(HQ, 'hq', now, input, this.memory.take(), outcome, null);
+    this.world.note(this.name, 'hq', now, input, this.memory.take(), outcome, null);
     return outcome;
   }
 }
@@ -151,7 +156,5 @@ function key(exchange) {
   return `${exchange.subject} ${exchange.number}`;
 }
 
-/** HQ's name in the log. */
-export const HQ = 'hq';
 /** After something failed at HQ. */
 const RETRY = 1000;

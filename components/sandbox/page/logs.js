@@ -1,6 +1,7 @@
 // Saving and opening event logs, and the link to a moment.
 
 import { problem } from './app.js';
+import { SETUPS } from './config.js';
 import { byId, pairs } from './dom.js';
 import { read } from './log-read.js';
 import { link, unlink } from './orders.js';
@@ -58,10 +59,7 @@ export function logs(app) {
 export function follow(app) {
   app.act(() => {
     const moment = unlink(location.hash.slice(1));
-    if (moment) {
-      byId('seed', HTMLInputElement).value = String(moment.seed);
-      byId('boxes', HTMLSelectElement).value = String(moment.boxes);
-    }
+    if (moment) fill(moment);
     app.show(moment ? Session.at(app.component, moment) : fresh(app));
   });
 }
@@ -69,7 +67,15 @@ export function follow(app) {
 /** A run from its beginning, as the form has it. @param {App} app */
 function fresh({ component }) {
   const [seed, boxes] = [byId('seed', HTMLInputElement), byId('boxes', HTMLSelectElement)];
-  return new Session(component, { seed: Number(seed.value), boxes: Number(boxes.value) });
+  const setup = SETUPS[byId('world', HTMLSelectElement).selectedIndex] ?? 'open';
+  return new Session(component, { seed: Number(seed.value), boxes: Number(boxes.value), setup });
+}
+
+/** Puts what a run was begun with into the form. @param {import('./orders.js').Options} options */
+export function fill({ seed, boxes, setup }) {
+  byId('seed', HTMLInputElement).value = String(seed);
+  byId('boxes', HTMLSelectElement).value = String(boxes);
+  byId('world', HTMLSelectElement).selectedIndex = SETUPS.indexOf(setup);
 }
 
 /**
@@ -102,8 +108,7 @@ async function open(app, file) {
     const session = await Session.of(app.component, log);
     if (session) {
       app.act(() => app.show(session));
-      byId('seed', HTMLInputElement).value = String(session.options.seed);
-      byId('boxes', HTMLSelectElement).value = String(session.options.boxes);
+      fill(session.options);
       app.say(`${file.name} is a run of this sandbox: it goes on from where it was saved.`);
       return;
     }

@@ -18,7 +18,7 @@ async function main() {
   const component = await Component.compile(new Uint8Array(await fetched.arrayBuffer()));
   byId('digest', HTMLElement).textContent = component.digest;
   byId('sandbox', HTMLElement).hidden = false;
-  const app = new App(component, new Session(component, { seed: 1, boxes: 1 }));
+  const app = new App(component, new Session(component, { seed: 1, boxes: 1, setup: 'open' }));
   for (const part of [bar, guide, logs, faults, show]) part(app);
   follow(app);
 }

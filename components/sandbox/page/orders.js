@@ -1,13 +1,13 @@
 // What a person can do to a run.
 
-import { DAY, MAX_BOXES } from './config.js';
+import { DAY, LABELS, MAX_BOXES, SETUPS } from './config.js';
 
 /**
  * Something that a person does to the run.
  *
  * @typedef {{ tag: BoxOrder, at: number } | { tag: WorldOrder }} Order
  * @typedef {'no-entropy' | 'stuck' | 'entropy' | 'clock-behind' | 'clock-ahead' | 'clock-jump' | 'clock-right' | 'fail-write'
- *   | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'clone' | 'renew' | 'reset' | 'retire' | 'accept'} BoxOrder
+ *   | 'cut-before-write' | 'cut-after-write' | 'power-cut' | 'companion' | 'claim-code' | 'clone' | 'renew' | 'reset' | 'retire' | 'accept'} BoxOrder
  * @typedef {'lose' | 'repeat' | 'reorder' | 'hq-down' | 'hq-up'} WorldOrder
  */
 
@@ -49,6 +49,10 @@ export function takes(world, order) {
       return world.box(order.at).memory.nextWrite === null;
     case 'power-cut':
       return world.box(order.at).isOn;
+    case 'companion':
+      return world.box(order.at).progress?.state === 'AwaitingEntropy';
+    case 'claim-code':
+      return world.options.setup === 'claim-code' && world.box(order.at).device === null && world.box(order.at).isResumed && world.box(order.at).isOn;
     case 'clone':
       // Copies of a board that has no key yet are two boards.
       return world.boxes.length < MAX_BOXES && world.box(order.at).states.includes('Enrolling');
@@ -119,6 +123,12 @@ export function obey(world, order) {
     case 'power-cut':
       world.powerCut(order.at);
       return;
+    case 'companion':
+      world.tell(order.at, { tag: 'companion', val: world.random.bytes(COMPANION) });
+      return;
+    case 'claim-code':
+      world.tell(order.at, { tag: 'claim-code', val: LABELS[order.at]?.code ?? '' });
+      return;
     case 'clone':
       world.addBox(world.box(order.at));
       return;
@@ -138,7 +148,7 @@ const OF_WORLD = ['lose', 'repeat', 'reorder', 'hq-down', 'hq-up'];
 /** @type {readonly BoxOrder[]} */
 const OF_BOX = [
   'no-entropy', 'stuck', 'entropy', 'clock-behind', 'clock-ahead', 'clock-jump', 'clock-right', 'fail-write',
-  'cut-before-write', 'cut-after-write', 'power-cut', 'clone', 'renew', 'reset', 'retire', 'accept',
+  'cut-before-write', 'cut-after-write', 'power-cut', 'companion', 'claim-code', 'clone', 'renew', 'reset', 'retire', 'accept',
 ];
 
 /** Every order. @type {readonly { tag: any, isOfBox: boolean }[]} */
@@ -149,9 +159,9 @@ export const ORDERS = [...OF_BOX.map((tag) => ({ tag, isOfBox: true })), ...OF_W
  *
  * @param {Moment} moment
  */
-export function link({ seed, boxes, event, orders }) {
+export function link({ seed, boxes, setup, event, orders }) {
   const told = orders.map(({ step, order }) => `${order.tag}${'at' in order ? `.${order.at}` : ''}@${step}`);
-  return `seed=${seed}&boxes=${boxes}&event=${event}${told.length === 0 ? '' : `&orders=${told.join(',')}`}`;
+  return `seed=${seed}&boxes=${boxes}${setup === 'open' ? '' : `&setup=${setup}`}&event=${event}${told.length === 0 ? '' : `&orders=${told.join(',')}`}`;
 }
 
 /**
@@ -165,7 +175,8 @@ export function unlink(text) {
   const seed = whole(parameters.get('seed'), MAX_SEED);
   const boxes = whole(parameters.get('boxes'), 2);
   const event = whole(parameters.get('event'), MAX_EVENT);
-  if (seed === null || boxes === null || boxes === 0 || event === null) return null;
+  const setup = SETUPS.find((one) => one === (parameters.get('setup') ?? 'open'));
+  if (seed === null || boxes === null || boxes === 0 || event === null || setup === undefined) return null;
   const orders = [];
   let last = 0;
   for (const told of (parameters.get('orders') ?? '').split(',').filter(Boolean)) {
@@ -177,10 +188,13 @@ export function unlink(text) {
     last = step;
     orders.push({ step, order: found.isOfBox ? { tag: found.tag, at: Number(at) } : { tag: found.tag } });
   }
-  return { seed, boxes, event, orders };
+  return { seed, boxes, setup, event, orders };
 }
 
-/** @typedef {{ seed: number, boxes: number, event: number, orders: { step: number, order: Order }[] }} Moment */
+/**
+ * @typedef {{ seed: number, boxes: number, setup: import('./config.js').Setup }} Options of a run
+ * @typedef {Options & { event: number, orders: { step: number, order: Order }[] }} Moment
+ */
 
 /**
  * How HQ calls the device of a box.
@@ -204,6 +218,8 @@ function whole(text, most) {
 const YEAR = 365 * DAY;
 /** How far a clock jumps. */
 const JUMP = 30 * DAY;
+/** Bytes that the owner's browser gives. */
+const COMPANION = 32;
 const MAX_SEED = 999_999;
 /** How far a link leads: seconds of work. */
 const MAX_EVENT = 5000;

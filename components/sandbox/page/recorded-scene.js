@@ -50,8 +50,9 @@ export class RecordedScene {
     this.step = 0;
     /** The latest time that a party knew, milliseconds since 1970. @type {number | null} */
     this.now = null;
+    this.hqName = this.log.parties.find(({ config }) => config.role === 'hq')?.name;
     this.boxes = this.log.parties.flatMap(({ name, config }) => (config.role === 'device' ? [new RecordedBox(recording, name, config.config)] : []));
-    /** A log has one HQ. */
+    /** The first HQ of the log; a second is asked for seeds and keeps nothing. */
     this.hq = { isDown: false, memory: records(), outbox: /** @type {Map<string, NetworkRequest>} */ (new Map()) };
     /** @type {Map<string, import('./hq.js').Summary>} */
     this.summaries = new Map();
@@ -72,8 +73,8 @@ export class RecordedScene {
   happen(entry) {
     this.step += 1;
     if (entry.time !== null) this.now = Math.max(this.now ?? 0, entry.time);
-    if (entry.role === 'hq') this.happenAtHq(entry);
-    else this.happenAtBox(entry);
+    if (entry.role === 'device') this.happenAtBox(entry);
+    else if (entry.party === this.hqName) this.happenAtHq(entry);
   }
 
   /** @param {Entry} entry */

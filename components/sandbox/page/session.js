@@ -7,7 +7,7 @@ import { World } from './world.js';
 export class Session {
   /**
    * @param {import('./component.js').Component} component
-   * @param {{ seed: number, boxes: number }} options
+   * @param {import('./orders.js').Options} options
    */
   constructor(component, options) {
     this.component = component;
@@ -38,8 +38,8 @@ export class Session {
    * @param {import('./component.js').Component} component
    * @param {import('./orders.js').Moment} moment
    */
-  static at(component, { seed, boxes, event, orders }) {
-    const session = new Session(component, { seed, boxes });
+  static at(component, { seed, boxes, setup, event, orders }) {
+    const session = new Session(component, { seed, boxes, setup });
     for (const { step, order } of orders) {
       session.seek(step);
       session.order(order);

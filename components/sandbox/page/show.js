@@ -115,7 +115,7 @@ function ledger(view) {
     source.bits === undefined ? '' : String(source.bits),
     String(source.against ?? ''),
   ]);
-  return [el('h3', null, `Entropy, grade ${view.grade}`), el('p', null, String(entropy.sentence ?? '')), table(['source', 'state', 'bits', 'against'], rows)];
+  return [el('h3', null, `Entropy, grade ${view.grade}`), el('p', null, String(entropy.sentence ?? '')), table(['source', 'state', 'bits', 'against'], rows), el('p', 'quiet small', AGAINST)];
 }
 
 /**
@@ -219,6 +219,9 @@ function colour(name) {
   return `of-box-${(Number(/\d+$/.exec(name)?.[0] ?? 1) + COLOURS - 1) % COLOURS}`;
 }
 
+/** Who might compute the keys (docs/THREATS.md). */
+const AGAINST =
+  "Against: S boxes of the same image, N who records the traffic to HQ, A who changes it too, H HQ itself, L who saw the label, W who records the owner's network.";
 const COLOURS = 4;
 /** Lines of the timeline on the page at once. */
 const MAX_SHOWN = 300;

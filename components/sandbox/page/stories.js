@@ -5,7 +5,7 @@ import { Session } from './session.js';
 /**
  * @typedef {import('./world.js').World} World
  * @typedef {{ text: string, order?: import('./orders.js').Order, until: (world: World) => boolean }} Chapter
- * @typedef {{ title: string, chapters: Chapter[] }} Story
+ * @typedef {{ title: string, setup?: import('./config.js').Setup, chapters: Chapter[] }} Story
  */
 
 /**
@@ -16,7 +16,7 @@ import { Session } from './session.js';
  * @param {number} chapter from 0
  */
 export function tell(component, story, chapter) {
-  const session = new Session(component, { seed: SEED, boxes: 1 });
+  const session = new Session(component, { seed: SEED, boxes: 1, setup: story.setup ?? 'open' });
   for (const { order, until } of story.chapters.slice(0, chapter + 1)) {
     if (order) session.order(order);
     if (!session.until(until, MOST)) throw new Error(`the story "${story.title}" does not go on`);
@@ -102,6 +102,53 @@ export const STORIES = [
         order: { tag: 'retire', at: 0 },
         until: (world) => world.ca.revoked.size === 1 && world.zone.labels.size === 0,
       },
+    ],
+  },
+  {
+    title: 'A board without randomness',
+    chapters: [
+      {
+        text: "The source of this board has nothing to give. The box has made contact, which takes no key, and HQ's seed is in its pool; but whoever recorded that exchange could compute a key made of it. The box makes none, says why, and waits for as long as it takes.",
+        order: { tag: 'no-entropy', at: 0 },
+        until: first('AwaitingEntropy'),
+      },
+      {
+        text: "The owner opens the set-up page of the box. The browser draws 32 bytes for it, which never pass HQ. The ledger counts them against everybody but who listens on the owner's network (W), and with that the box makes its key.",
+        order: { tag: 'companion', at: 0 },
+        until: first('Enrolling'),
+      },
+      { text: 'The rest is as ever. The source still has nothing to give.', until: first('Serving') },
+    ],
+  },
+  {
+    title: 'The code on the label',
+    setup: 'claim-code',
+    chapters: [
+      {
+        text: 'This HQ gives a name only to a box that shows the code on its label; of each code it keeps a digest. A box has asked without one. HQ says what is missing, and the box asks again later.',
+        until: (world) => first('Enrolling')(world) && /last try brought/.test(world.box(0).progress?.reason ?? ''),
+      },
+      {
+        text: 'The owner types the code on the set-up page of the box. It goes with the next request to be enrolled, signed by the key that asks; HQ knows the code, and gives a name.',
+        order: { tag: 'claim-code', at: 0 },
+        until: first('AwaitingCertificate'),
+      },
+      { text: 'The rest is as ever. While this device lives, its code lets no other box in.', until: first('Serving') },
+    ],
+  },
+  {
+    title: 'A second operator',
+    setup: 'second-operator',
+    chapters: [
+      {
+        text: "A board without a source of randomness, with a secret of its factory. HQ could compute a key made of that secret and of HQ's own seed. The image names a second operator, with roots of its own, and the box sends it a contact too.",
+        until: (world) => world.entries.some(({ party, input }) => party === 'other-hq' && input !== 'start'),
+      },
+      {
+        text: "The other's seed came, signed by its own key. The secret keeps strangers out, the other's seed keeps HQ out: together they are enough against everybody, and the box makes its key.",
+        until: first('Enrolling'),
+      },
+      { text: 'It has its name and its certificate from HQ alone. The second operator knows no device.', until: first('Serving') },
     ],
   },
 ];

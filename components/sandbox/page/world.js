@@ -5,10 +5,11 @@
 
 import { Agenda } from './agenda.js';
 import { Box } from './box.js';
-import { DAY, START, deviceConfig } from './config.js';
+import { unhex } from './component.js';
+import { DAY, LABELS, START, deviceConfig, hqConfig, otherConfig } from './config.js';
 import { MAX_WAIT, hasCome, watch } from './effects.js';
 import { outcomeOf } from './entry.js';
-import { HQ, Hq } from './hq.js';
+import { Hq } from './hq.js';
 import { Memory } from './memory.js';
 import { obey, takes } from './orders.js';
 import { Ca, Zone } from './peers.js';
@@ -25,13 +26,14 @@ import { Seeded } from './seeded.js';
  * @typedef {import('./jco/interfaces/otscert-provision-types.js').HqRequest} HqRequest
  * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Input} DeviceInput
  * @typedef {import('./jco/interfaces/otscert-provision-provisioner.js').Progress} Progress
- * @typedef {{ at: number, boot: number, exchange: Exchange, message: HqRequest }} Sent
+ * @typedef {{ at: number, boot: number, exchange: Exchange, message: HqRequest, isForOther: boolean }} Sent
+ *   `isForOther`: for the second operator, who is asked for a seed
  */
 
 export class World {
   /**
    * @param {import('./component.js').Component} component
-   * @param {{ seed: number, boxes: number }} options
+   * @param {import('./orders.js').Options} options
    */
   constructor(component, options) {
     this.component = component;
@@ -44,7 +46,9 @@ export class World {
     this.zone = new Zone();
     /** @type {Entry[]} */
     this.entries = [];
-    this.hq = new Hq(this);
+    this.hq = new Hq(this, 'hq', hqConfig(options.setup));
+    /** The second operator's HQ, where boards have one. */
+    this.other = options.setup === 'second-operator' ? new Hq(this, 'other-hq', otherConfig()) : null;
     /** @type {Box[]} */
     this.boxes = [];
     this.loses = false;
@@ -58,13 +62,19 @@ export class World {
     /** What was ordered last, and whether what should come of it has come. @type {import('./effects.js').Watch | null} */
     this.watch = null;
     this.hq.start();
+    this.other?.start();
+    if (options.setup === 'claim-code') {
+      const codes = LABELS.map(({ digest }) => unhex(digest));
+      this.hq.ask({ tag: 'command', val: { subject: 'own', order: { tag: 'import-claims', val: { codes, model: undefined } } } });
+    }
     for (let number = 0; number < options.boxes; number++) this.addBox();
   }
 
   /** Everybody who took part. */
   parties() {
     /** @type {{ name: string, config: PartyConfig }[]} */
-    const parties = [{ name: HQ, config: { role: 'hq', config: this.hq.config } }];
+    const parties = [];
+    for (const hq of [this.hq, this.other]) if (hq) parties.push({ name: hq.name, config: { role: 'hq', config: hq.config } });
     for (const { name, config } of this.boxes) parties.push({ name, config: { role: 'device', config } });
     return parties;
   }
@@ -97,7 +107,8 @@ export class World {
   addBox(original) {
     const number = this.boxes.length;
     const memory = new Memory(this.random.next());
-    const own = deviceConfig(number);
+    const own = deviceConfig(number, this.options.setup);
+    if (this.options.setup === 'second-operator') memory.source = 'not-ready';
     const config = original ? { ...original.config, personal: own.personal } : own;
     if (original) memory.records = new Map(original.memory.records);
     this.boxes.push(new Box(`box-${number + 1}`, config, memory, `192.168.1.${2 + number}`));
@@ -211,10 +222,12 @@ export class World {
    */
   send(at, exchange, request) {
     const box = this.box(at);
-    if (request.tag !== 'hq') throw new Error(`${box.name} asks somebody else than HQ`);
+    if (request.tag !== 'hq' && request.tag !== 'seeder') throw new Error(`${box.name} asks somebody whom it does not know`);
     if (box.outstanding.has(exchange.number)) return;
     box.outstanding.add(exchange.number);
     const { boot } = box;
+    /** @type {Sent} */
+    const sent = { at, boot, exchange, message: request.val, isForOther: request.tag === 'seeder' };
     if (this.loses) {
       this.loses = false;
       this.agenda.at(this.now + TIMEOUT, { tag: 'to-box', at, boot, exchange, answer: failed('timed-out', 'the network lost it') });
@@ -222,24 +235,25 @@ export class World {
     }
     if (this.holds) {
       this.holds = false;
-      this.late = { at, boot, exchange, message: request.val };
+      this.late = sent;
       this.agenda.at(this.now + TIMEOUT, { tag: 'to-box', at, boot, exchange, answer: failed('timed-out', 'no answer yet') });
       return;
     }
     const times = this.repeats ? 2 : 1;
     this.repeats = false;
     for (let time = 0; time < times; time++) {
-      this.agenda.at(this.now + 5 + this.random.below(300), { tag: 'to-hq', at, boot, exchange, message: request.val });
+      this.agenda.at(this.now + 5 + this.random.below(300), { tag: 'to-hq', ...sent });
     }
   }
 
   /** @param {Sent} sent */
-  toHq({ at, boot, exchange, message }) {
+  toHq({ at, boot, exchange, message, isForOther }) {
     const delay = 5 + this.random.below(300);
+    const hq = isForOther && this.other ? this.other : this.hq;
     const load = { trusted: false, enrolledFromPrefix: 0, enrolledInAll: 0, enrolledByModel: [], queued: 0 };
-    const decision = this.hq.isDown
+    const decision = hq.isDown
       ? null
-      : this.hq.ask({ tag: 'request', val: { endpoint: message.endpoint, sourcePrefix: '192.0.2.0/24', load, body: message.body } });
+      : hq.ask({ tag: 'request', val: { endpoint: message.endpoint, sourcePrefix: '192.0.2.0/24', load, body: message.body } });
     /** @type {Answer} */
     const answer = decision?.reply
       ? { tag: 'hq', val: { status: 200, body: decision.reply.body } }

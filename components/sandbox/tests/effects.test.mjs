@@ -14,6 +14,7 @@ const before = {
   entropy: [{ tag: 'no-entropy', at: 0 }],
   'clock-right': [{ tag: 'clock-ahead', at: 0 }],
   accept: [{ tag: 'clone', at: 0 }],
+  companion: [{ tag: 'no-entropy', at: 0 }],
 };
 
 test('every order has a button and says what should come of it', () => {
@@ -26,7 +27,7 @@ test('what should come of an order comes, whenever it is given', () => {
   for (const { tag, isOfBox } of ORDERS) {
     let times = 0;
     for (const step of [0, 4, 12, 25, 40, 90]) {
-      const run = new Session(component, { seed: 1, boxes: 1 });
+      const run = new Session(component, { seed: 1, boxes: 1, setup: tag === 'claim-code' ? tag : 'open' });
       run.seek(step);
       for (const order of before[tag] ?? []) {
         run.order(order);
@@ -44,7 +45,7 @@ test('what should come of an order comes, whenever it is given', () => {
 });
 
 test('a box whose source is stuck makes no key, and one when it works', () => {
-  const run = new Session(component, { seed: 1, boxes: 1 });
+  const run = new Session(component, { seed: 1, boxes: 1, setup: 'open' });
   run.order({ tag: 'stuck', at: 0 });
   assert.ok(!run.until((world) => world.boxes[0].states.includes('Enrolling'), 100));
   const { reason } = run.world.boxes[0].progress;
@@ -55,10 +56,10 @@ test('a box whose source is stuck makes no key, and one when it works', () => {
 });
 
 test('a clock that lies behind costs nothing, one that lies ahead costs the next certificate and no more', () => {
-  const behind = new Session(component, { seed: 1, boxes: 1 });
+  const behind = new Session(component, { seed: 1, boxes: 1, setup: 'open' });
   behind.order({ tag: 'clock-behind', at: 0 });
   assert.ok(behind.until((world) => world.boxes.every(isServing)));
-  const ahead = new Session(component, { seed: 1, boxes: 1 });
+  const ahead = new Session(component, { seed: 1, boxes: 1, setup: 'open' });
   assert.ok(ahead.until((world) => world.boxes.every(isServing)));
   const { leaf } = ahead.world.boxes[0];
   ahead.order({ tag: 'clock-ahead', at: 0 });
@@ -70,7 +71,7 @@ test('a clock that lies behind costs nothing, one that lies ahead costs the next
 
 test('a message that was overtaken changes nothing and alarms nobody', () => {
   for (let step = 1; step < 60; step += 3) {
-    const run = new Session(component, { seed: 1, boxes: 1 });
+    const run = new Session(component, { seed: 1, boxes: 1, setup: 'open' });
     run.seek(step);
     run.order({ tag: 'reorder' });
     assert.ok(run.until(hasCome), `after step ${step}`);

@@ -9,7 +9,7 @@ const { Recording, replay } = await import('../../../target/sandbox/recording.js
 
 /** A run with faults and a clone, and its log. */
 async function saved() {
-  const run = new Session(component, { seed: 5, boxes: 2 });
+  const run = new Session(component, { seed: 5, boxes: 2, setup: 'open' });
   run.seek(6);
   run.order({ tag: 'cut-after-write', at: 0 });
   run.seek(9);

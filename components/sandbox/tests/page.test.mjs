@@ -28,7 +28,7 @@ test('the page comes from one place', () => {
 });
 
 test('every entry of a run has words, and every message of it is described', () => {
-  const run = new Session(component, { seed: 1, boxes: 2 });
+  const run = new Session(component, { seed: 1, boxes: 2, setup: 'open' });
   run.seek(150);
   run.order({ tag: 'renew', at: 0 });
   run.order({ tag: 'retire', at: 1 });
@@ -52,13 +52,15 @@ test('a link leads to its moment', () => {
     { step: 12, order: { tag: 'hq-down' } },
     { step: 12, order: { tag: 'clone', at: 0 } },
   ];
-  const moment = { seed: 7, boxes: 2, event: 70, orders };
+  const moment = { seed: 7, boxes: 2, setup: 'open', event: 70, orders };
   assert.deepEqual(unlink(link(moment)), moment);
-  assert.deepEqual(unlink('seed=7&boxes=1&event=0'), { seed: 7, boxes: 1, event: 0, orders: [] });
+  assert.deepEqual(unlink('seed=7&boxes=1&event=0'), { seed: 7, boxes: 1, setup: 'open', event: 0, orders: [] });
+  const other = { ...moment, setup: 'second-operator' };
+  assert.deepEqual(unlink(link(other)), other);
 });
 
 test('a link that is none leads nowhere', () => {
-  const wrong = ['', 'event=3', 'seed=1&boxes=3&event=1', 'seed=1&boxes=0&event=1', 'seed=-1&boxes=1&event=1', 'seed=1&boxes=1&event=99999999'];
+  const wrong = ['', 'event=3', 'seed=1&boxes=3&event=1', 'seed=1&boxes=0&event=1', 'seed=-1&boxes=1&event=1', 'seed=1&boxes=1&event=99999999', 'seed=1&boxes=1&setup=mine&event=1'];
   const orders = ['lose', 'lose@x', 'lose.0@1', 'clone@1', 'clone.9@1', 'lose@9', 'lose@4,lose@3', 'constructor@1', '<b>@1'];
   for (const text of [...wrong, ...orders.map((told) => `seed=1&boxes=1&event=5&orders=${told}`)]) assert.equal(unlink(text), null, text);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Session, allServe, component, isServing } from './files.mjs';
 
-const session = (seed = 1, boxes = 2) => new Session(component, { seed, boxes });
+const session = (seed = 1, boxes = 2) => new Session(component, { seed, boxes, setup: 'open' });
 
 test('two boxes come to serve', () => {
   const run = session();

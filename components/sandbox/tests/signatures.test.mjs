@@ -8,7 +8,7 @@ const { Keys, check } = await import('../../../target/sandbox/signatures.js');
 const { messagesOf } = await import('../../../target/sandbox/words.js');
 
 async function told() {
-  const run = new Session(component, { seed: 1, boxes: 2 });
+  const run = new Session(component, { seed: 1, boxes: 2, setup: 'open' });
   run.seek(150);
   const keys = new Keys(run.world.box(0).config.roots);
   const bodies = run.world.entries.flatMap((entry) => messagesOf(entry).map(({ body }) => body));

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { component } from './files.mjs';
 
 const { STORIES, tell } = await import('../../../target/sandbox/stories.js');
-const [firstBoot, powerCut, clones] = STORIES;
+const [firstBoot, powerCut, clones, starved, label, secondOperator] = STORIES;
 const end = (story) => tell(component, story, story.chapters.length - 1).world;
 const enrolments = (world) =>
   world.entries.flatMap(({ calls }) => calls.filter(({ tag, request }) => tag === 'submit' && request.val.endpoint === 'enrol').map(({ request }) => Buffer.from(request.val.body).toString()));
@@ -45,4 +45,32 @@ test('clones: one device is challenged, nothing more is issued, and its certific
   assert.equal(world.summaries.size, 1);
   assert.equal(world.ca.issued.size, 1);
   assert.equal(world.zone.labels.size, 0);
+});
+
+test('a board without randomness: it makes no key before the browser has helped, and is not helped by HQ', () => {
+  const waits = tell(component, starved, 0);
+  assert.ok(!waits.until((world) => world.box(0).states.includes('Enrolling'), 500));
+  const world = end(starved);
+  assert.equal(world.box(0).memory.source, 'not-ready');
+  const { entropy } = JSON.parse(world.box(0).instance.inspect.view());
+  assert.equal(entropy.sources.find(({ kind }) => kind === 'companion').against, 'SNAHL');
+});
+
+test('the code on the label: nobody without it has a name, and it lets one box in', () => {
+  const refused = tell(component, label, 0).world;
+  assert.match(refused.box(0).progress.reason, /admitted by claim-code/);
+  assert.equal(refused.summaries.size, 0);
+  const run = tell(component, label, 2);
+  assert.equal(run.world.summaries.size, 1);
+  assert.equal(run.world.box(0).progress.state, 'Serving');
+});
+
+test('a second operator: it is asked once, for a seed, and keeps nothing', () => {
+  const world = end(secondOperator);
+  const asked = world.entries.filter(({ party, input }) => party === 'other-hq' && input !== 'start');
+  assert.deepEqual(asked.map(({ input }) => input.val.endpoint), ['contact']);
+  assert.equal(world.other.memory.records.size, 0);
+  const before = tell(component, secondOperator, 0).world;
+  assert.equal(before.box(0).progress.grade, 'B');
+  assert.equal(world.box(0).progress.grade, 'A');
 });

@@ -6,7 +6,7 @@ use super::{SECONDS, Sandbox};
 use crate::limited;
 
 /// An order, a moment at which it is given, and what the page shows when its effect has come.
-const FAULTS: [(&str, &str, &str); 21] = [
+const FAULTS: [(&str, &str, &str); 23] = [
     (
         "lose",
         "event=0",
@@ -86,6 +86,16 @@ const FAULTS: [(&str, &str, &str); 21] = [
         "power-cut",
         "event=40",
         "says(/resumed, boot 2/) && !says(/refused: storage/)",
+    ),
+    (
+        "companion",
+        "event=20&orders=no-entropy.0@0",
+        "state(1) === 'Enrolling' && /companion\\s+gave\\s+256\\s+SNAHL\\s/.test(box(1))",
+    ),
+    (
+        "claim-code",
+        "setup=claim-code&event=20",
+        "state(1) === 'AwaitingCertificate' && says(/claim-code/) && /device\\//.test(panel('hq'))",
     ),
     (
         "clone",

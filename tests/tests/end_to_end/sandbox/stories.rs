@@ -9,7 +9,7 @@ use super::{SECONDS, Sandbox};
 use crate::limited;
 
 /// What the page shows at the end of each story, and how many chapters it has.
-const ENDS: [(&str, usize, &str); 3] = [
+const ENDS: [(&str, usize, &str); 6] = [
     (
         "First boot",
         6,
@@ -27,11 +27,27 @@ const ENDS: [(&str, usize, &str); 3] = [
         "document.querySelectorAll('[class*=\"party of-box\"]').length === 2 && /Retired/.test(panel('hq')) \
          && /revoked\\s+1/.test(panel('ca')) && says(/challenged/)",
     ),
+    (
+        "A board without randomness",
+        3,
+        "state(1) === 'Serving' && /has nothing to give/.test(box(1)) && /companion\\s+gave\\s+256\\s+SNAHL\\s/.test(box(1))",
+    ),
+    (
+        "The code on the label",
+        3,
+        "state(1) === 'Serving' && says(/admitted by claim-code/)",
+    ),
+    (
+        "A second operator",
+        3,
+        "state(1) === 'Serving' && says(/other-hq a request, contact/) && /unit-secret\\s+gave/.test(box(1)) \
+         && /remote-seed\\s+gave\\s+256\\s+SH\\s/.test(box(1))",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs node, jco and Chromium: ./x e2e-sandbox"]
-async fn the_sandbox_tells_its_three_stories_to_their_ends() -> anyhow::Result<()> {
+async fn the_sandbox_tells_its_stories_to_their_ends() -> anyhow::Result<()> {
     limited(SECONDS, async {
         let mut page = Sandbox::open("").await?;
         for (number, (title, chapters, end)) in ENDS.iter().enumerate() {
