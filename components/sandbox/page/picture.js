@@ -55,15 +55,15 @@ function way(from, to) {
 let drawn = 0;
 /** Where the states stand. @type {Record<string, [number, number]>} */
 const PLACES = {
-  Loading: [75, 30],
+  Loading: [78, 30],
   AwaitingContact: [280, 30],
-  AwaitingEntropy: [485, 30],
-  Enrolling: [485, 120],
+  AwaitingEntropy: [482, 30],
+  Enrolling: [482, 120],
   AwaitingCertificate: [280, 120],
-  Serving: [75, 120],
+  Serving: [78, 120],
   Renewing: [180, 210],
 };
-const WIDE = 138;
+const WIDE = 150;
 const HIGH = 36;
 /** How far a line stands beside the middle. */
 const APART = 5;

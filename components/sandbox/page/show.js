@@ -29,7 +29,7 @@ export function show(app) {
   app.parts.push(() => {
     const { scene, reader } = app;
     const keep = folder(open);
-    const panels = [...scene.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(scene, reader, keep), peersPanel(scene)];
+    const panels = [...scene.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(scene, reader, keep), ...otherPanel(scene), peersPanel(scene)];
     const place = byId('parties', HTMLElement);
     const focused = document.activeElement?.closest('#parties details');
     const key = focused instanceof HTMLElement ? focused.dataset.key : undefined;
@@ -133,6 +133,14 @@ function hqPanel({ hq, summaries }, reader, keep) {
   panel.append(el('p', 'quiet', `${outbox.size} operations wait in its outbox.`));
   panel.append(keep('hq records', `Records: ${memory.records.size}`, () => records(memory.records, reader, keep, 'hq')));
   return panel;
+}
+
+/** The second operator, where there is one. @param {Scene} scene */
+function otherPanel(scene) {
+  if (!('other' in scene) || scene.other === null) return [];
+  const { summaries, memory } = scene.other;
+  const knows = `It gives a seed to whoever asks. It knows ${summaries.size} devices and holds ${memory.records.size} records.`;
+  return [el('section', 'party of-hq', el('h2', null, 'Second operator'), el('p', null, knows))];
 }
 
 /** @param {Scene} scene */

@@ -40,7 +40,7 @@ const ENDS: [(&str, usize, &str); 6] = [
     (
         "A second operator",
         3,
-        "state(1) === 'Serving' && says(/other-hq a request, contact/) && /unit-secret\\s+gave/.test(box(1)) \
+        "state(1) === 'Serving' && says(/other-hq a request, contact/) && /It knows 0 devices/.test(document.getElementById('parties').innerText) && /unit-secret\\s+gave/.test(box(1)) \
          && /remote-seed\\s+gave\\s+256\\s+SH\\s/.test(box(1))",
     ),
 ];
