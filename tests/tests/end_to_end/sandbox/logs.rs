@@ -71,9 +71,10 @@ async fn a_failing_log_of_the_simulator_opens_at_the_failing_step() -> anyhow::R
             .await?;
         let heading = format!("{last} of {last}");
         ensure!(page.text("where").await?.starts_with(&heading), "it lands there");
+        let party = &entry.party;
         let broken = page.text("broken").await?;
         ensure!(
-            broken == format!("Here an invariant broke. {BROKEN}: box-1 serves a second one"),
+            broken == format!("Here an invariant broke. {BROKEN}: {party} serves a second one"),
             "{broken}"
         );
         page.sees(
@@ -81,23 +82,24 @@ async fn a_failing_log_of_the_simulator_opens_at_the_failing_step() -> anyhow::R
             "text('log-verdict').startsWith('Replayed in this page on the component')",
         )
         .await?;
-        let line = format!("lines()[0].startsWith('{last} {}')", entry.party);
+        let line = format!("lines()[0].startsWith('{last} {party}')");
         page.sees("the failing entry is the first line", &line)
             .await?;
         let Outcome::Device(Ok(progress)) = &entry.outcome else {
             anyhow::bail!("it is a box's: {entry:?}");
         };
+        let number: usize = party.trim_start_matches("box-").parse()?;
         let state = format!(
-            "document.querySelector('.party.of-box-0 .state').innerText === '{}' && box(1).includes({:?})",
+            "state({number}) === '{}' && box({number}).includes({:?})",
             progress.state, progress.names[0]
         );
         page.sees("the box is shown as it was", &state).await?;
-        page.sees(
-            "what the machine held is shown",
-            "/Entropy, grade A/.test(box(1)) && /Certificate \\(DER\\)/.test(box(1)) && /Storage: \\d+ records/.test(box(1)) \
-             && /Records: \\d+/.test(panel('hq')) && document.getElementById('faults').hidden",
-        )
-        .await?;
+        let held = format!(
+            "/Entropy, grade A/.test(box({number})) && /Certificate \\(DER\\)/.test(box({number})) && \
+             /Storage: \\d+ records/.test(box({number})) && /Records: \\d+/.test(panel('hq')) && \
+             document.getElementById('faults').hidden"
+        );
+        page.sees("what the machine held is shown", &held).await?;
         page.picture("simulator-log").await?;
         let there = page.shown().await?;
         page.press("back").await?;
@@ -232,16 +234,7 @@ async fn save(page: &mut Sandbox) -> anyhow::Result<(PathBuf, String)> {
 fn failing(folder: &Path) -> anyhow::Result<(PathBuf, Log)> {
     let file = folder.join("failing.jsonl");
     let ended = Command::new(program("sim")?)
-        .args([
-            "--seed",
-            "7",
-            "--devices",
-            "2",
-            "--days",
-            "30",
-            "--no-faults",
-            "--log",
-        ])
+        .args(["--seed", "7", "--devices", "2", "--days", "30", "--log"])
         .arg(&file)
         .output()?;
     ensure!(
@@ -251,17 +244,18 @@ fn failing(folder: &Path) -> anyhow::Result<(PathBuf, Log)> {
     );
     let mut log = Log::parse(&fs::read_to_string(&file)?)?;
     let at = log.entries.iter().position(|entry| match &entry.outcome {
-        Outcome::Device(Ok(progress)) => entry.party == "box-1" && progress.credential_version == 2,
+        Outcome::Device(Ok(progress)) => progress.credential_version == 2,
         Outcome::Device(Err(_))
         | Outcome::DeviceStarted(_)
         | Outcome::HqStarted(_)
         | Outcome::Hq(_) => false,
     });
-    let at = at.context("box-1 renews within the run")?;
+    let at = at.context("a box renews within the run")?;
+    let party = log.entries[at].party.clone();
     log.entries.truncate(at + 1);
     log.end = End {
         entries: at as u64 + 1,
-        failed: Some(format!("{BROKEN}: box-1 serves a second one")),
+        failed: Some(format!("{BROKEN}: {party} serves a second one")),
     };
     fs::write(&file, log.write()?)?;
     Ok((file, log))
