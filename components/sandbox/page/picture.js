@@ -14,18 +14,37 @@ export function picture(current, name, states) {
   drawn += 1;
   const id = `arrow-${drawn}`;
   drawing.append(
-    svg('defs', {}, svg('marker', { id, viewBox: '0 0 8 8', refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto' }, svg('path', { d: 'M0 0L8 4L0 8z' }))),
+    svg('defs', {}, svg('marker', { id, viewBox: '0 0 8 8', refX: 8, refY: 4, markerUnits: 'userSpaceOnUse', markerWidth: 10, markerHeight: 10, orient: 'auto' }, svg('path', { d: 'M0 0L8 4L0 8z' }))),
   );
-  for (const [from, to, why] of ARROWS) {
-    const arrow = svg('path', { d: way(from, to), 'marker-end': `url(#${id})` }, svg('title', {}, `${from} to ${to}: ${why}`));
-    drawing.append(arrow);
+  const walked = walk(states);
+  const been = new Set([...walked.values()].flat());
+  const drawnToo = [...walked].filter(([step]) => !ARROWS.some(([from, to]) => step === `${from} ${to}`)).map(([, pair]) => [...pair, 'walked']);
+  for (const [from = '', to = '', why] of [...ARROWS, ...drawnToo]) {
+    const kind = walked.has(`${from} ${to}`) ? 'walked' : 'open';
+    drawing.append(svg('path', { class: kind, d: way(from, to), 'marker-end': `url(#${id})` }, svg('title', {}, `${from} to ${to}: ${why}`)));
   }
   for (const [state, [x, y]] of Object.entries(PLACES)) {
-    const box = svg('g', state === current ? { class: 'lit' } : states.includes(state) ? { class: 'been' } : {});
+    const box = svg('g', state === current ? { class: 'lit' } : been.has(state) ? { class: 'been' } : {});
     box.append(svg('rect', { x: x - WIDE / 2, y: y - HIGH / 2, width: WIDE, height: HIGH, rx: 6 }), svg('text', { x, y }, state));
     drawing.append(box);
   }
   return drawing;
+}
+
+/**
+ * From where to where a box has gone. The machine's diagram has the arrows that its table of tests walks, which are not all.
+ *
+ * @param {string[]} states in order
+ */
+function walk(states) {
+  /** @type {Map<string, [string, string]>} */
+  const steps = new Map();
+  let from = 'Loading';
+  for (const to of states) {
+    if (from in PLACES && to in PLACES && from !== to) steps.set(`${from} ${to}`, [from, to]);
+    from = to;
+  }
+  return steps;
 }
 
 /** States that the diagram has and this drawing does not. */
