@@ -179,7 +179,9 @@ export function unlink(text) {
   if (seed === null || boxes === null || boxes === 0 || event === null || setup === undefined) return null;
   const orders = [];
   let last = 0;
-  for (const told of (parameters.get('orders') ?? '').split(',').filter(Boolean)) {
+  const list = (parameters.get('orders') ?? '').split(',').filter(Boolean);
+  if (list.length > MAX_ORDERS) return null;
+  for (const told of list) {
     const parts = /^([a-z-]+)(?:\.(\d))?@(\d+)$/.exec(told);
     const step = whole(parts?.[3] ?? null, event);
     const found = ORDERS.find(({ tag }) => tag === parts?.[1]);
@@ -221,5 +223,7 @@ const JUMP = 30 * DAY;
 /** Bytes that the owner's browser gives. */
 const COMPANION = 32;
 const MAX_SEED = 999_999;
+/** Most orders of a link. */
+const MAX_ORDERS = 1000;
 /** How far a link leads: seconds of work. */
 const MAX_EVENT = 5000;
