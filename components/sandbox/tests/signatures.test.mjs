@@ -64,3 +64,18 @@ test('what is no message is told apart from one', async () => {
     assert.deepEqual(findings.map(({ verdict }) => verdict), ['bad'], text);
   }
 });
+
+test('a browser without Ed25519 is told that nothing was checked, not that it holds', async (t) => {
+  const { keys, bodies } = await told();
+  t.mock.method(crypto.subtle, 'importKey', async () => {
+    throw new DOMException('there is none', 'NotSupportedError');
+  });
+  let unchecked = 0;
+  for (const body of bodies) {
+    for (const { verdict, text } of await check(body, keys)) {
+      assert.notEqual(verdict, 'good', text);
+      if (/not checked, this browser has no (Ed25519|ECDSA)/.test(text)) unchecked += 1;
+    }
+  }
+  assert.ok(unchecked > 50, `${unchecked}`);
+});
