@@ -82,9 +82,9 @@ pub struct Report {
     pub restores: u64,
     /// Boxes that serve at the end.
     pub serving: usize,
-    /// Calls of imports by the first box.
+    /// Calls of imports by the first box before everything came to rest.
     pub calls_of_first_box: u64,
-    /// Calls of imports by HQ.
+    /// Calls of imports by HQ before everything came to rest.
     pub calls_of_hq: u64,
     /// The accidents that happened, by their numbers.
     pub accidents: Vec<u64>,

@@ -32,6 +32,10 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let mut world = World::new(options)?;
     let end = START + options.days * DAY;
     let mut broken = world.run_until(end)?;
+    world.report.calls_of_hq = world.hq.calls();
+    if let Some(first) = world.boxes.first_mut() {
+        world.report.calls_of_first_box = first.memory().calls.made();
+    }
     if broken.is_none() {
         broken = rest::judge(&mut world)?;
     }
@@ -40,11 +44,6 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     report.expired = world.memo.expired;
     report.issued = world.around.authority.peers().ca.issued.len();
     report.accidents = world.around.faults.happened();
-    report.calls_of_hq = world.hq.calls();
-    report.calls_of_first_box = match world.boxes.first_mut() {
-        Some(first) => first.memory().calls.made(),
-        None => 0,
-    };
     report.serving = world
         .boxes
         .iter()

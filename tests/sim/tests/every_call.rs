@@ -33,7 +33,13 @@ fn every_call(party: Party, records: Records) {
     assert!(calls > 100, "{calls}");
     let mut differ = 0;
     for after in 0..calls {
-        for how in [How::Refused, How::CutBefore, How::CutAfter] {
+        let each = [How::Refused, How::CutBefore, How::CutAfter];
+        let hows = match records {
+            Records::Map => &each[..],
+            // A kill and a start for each: in turn.
+            Records::Sqlite => &each[(after % 3) as usize..][..1],
+        };
+        for &how in hows {
             let options = Options {
                 strike: Some((party, after, how)),
                 ..calm.clone()
@@ -45,7 +51,7 @@ fn every_call(party: Party, records: Records) {
         }
     }
     // Otherwise nothing was struck.
-    assert!(differ > calls, "{differ} of {calls} times three");
+    assert!(differ > calls / 2, "{differ} of {calls}");
 }
 
 fn options(records: Records) -> Options {
