@@ -93,6 +93,11 @@ model *args:
 sabotage *args:
     @cargo run --locked --quiet -p otscert-sabotage -- "$@"
 
+# Measures which branches of the machine its tests take, and names each gap with its reason (--again: the last counts)
+coverage *args:
+    @cargo build --locked --quiet -p otscert-coverage
+    @"${CARGO_TARGET_DIR:-target}/debug/otscert-coverage" "$@"
+
 # Runs every fuzz target for SECONDS each
 fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"
