@@ -42,6 +42,8 @@ mod certificates;
 mod hq;
 #[path = "vectors/malformed.rs"]
 mod malformed;
+#[path = "vectors/members.rs"]
+mod members;
 #[path = "vectors/messages.rs"]
 mod messages;
 #[path = "vectors/untrusted.rs"]

@@ -528,18 +528,18 @@ fn refusal(world: &mut World, client: &mut Client) -> Problem {
     }
 }
 
-fn code(n: u8) -> ClaimCode {
+pub(crate) fn code(n: u8) -> ClaimCode {
     let drawn = (0..).find_map(|salt: u8| ClaimCode::draw(&[n.wrapping_add(salt); 16]));
     drawn.unwrap()
 }
 
-fn with_code(n: u8, code: &ClaimCode) -> Client {
+pub(crate) fn with_code(n: u8, code: &ClaimCode) -> Client {
     let mut client = Client::of_model(n, "coded-box");
     client.credential.claim_code = Some(code.clone());
     client
 }
 
-fn import(world: &mut World, codes: &[&ClaimCode], model: Option<&str>) {
+pub(crate) fn import(world: &mut World, codes: &[&ClaimCode], model: Option<&str>) {
     let codes = codes.iter().map(|code| code.digest(&CRYPTO)).collect();
     let model = model.map(text);
     world.command("own", Command::ImportClaims { codes, model });
@@ -572,7 +572,7 @@ fn serial(n: u8, sn: &str) -> Client {
     client
 }
 
-fn voucher(serials: &[&str], key: u8) -> Vec<u8> {
+pub(crate) fn voucher(serials: &[&str], key: u8) -> Vec<u8> {
     let serials = serials.iter().map(|serial| text(serial)).collect();
     let model = text("vouched-box");
     let voucher = Voucher { model, serials };

@@ -195,16 +195,16 @@ fn boxes_recover_from_an_hq_that_lost_the_key_of_its_tokens() {
 }
 
 /// A box with its host.
-struct Unit {
+pub(crate) struct Unit {
     config: Config,
     device: Device,
-    host: Memory,
+    pub(crate) host: Memory,
     now: Timestamp,
     last: Option<Progress>,
 }
 
 impl Unit {
-    fn new(n: u8, model: &str) -> Self {
+    pub(crate) fn new(n: u8, model: &str) -> Self {
         let config = Config {
             crypto: &CRYPTO,
             roots: roots(),
@@ -241,11 +241,11 @@ impl Unit {
         self.input(Input::Resumed(1));
     }
 
-    fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.last.clone().unwrap()
     }
 
-    fn input(&mut self, input: Input) {
+    pub(crate) fn input(&mut self, input: Input) {
         let monotonic = Monotonic::from_millis(self.now.millis() - NOW);
         let now = Moment {
             wall: self.now,
@@ -256,7 +256,7 @@ impl Unit {
     }
 
     /// Carries messages and lets time pass, until something holds or the time is over.
-    fn run(&mut self, world: &mut World, span: Span, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn run(&mut self, world: &mut World, span: Span, done: impl Fn(&Self) -> bool) {
         let end = self.now + span;
         for _ in 0..20_000 {
             if done(self) {
@@ -298,10 +298,10 @@ impl Unit {
 }
 
 #[derive(Default)]
-struct Memory {
+pub(crate) struct Memory {
     seed: u8,
     draws: u64,
-    records: BTreeMap<String, Vec<u8>>,
+    pub(crate) records: BTreeMap<String, Vec<u8>>,
     submitted: Vec<(ExchangeId, Endpoint, Vec<u8>)>,
 }
 

@@ -1,0 +1,153 @@
+//! What tools show of records and messages: enough for people, and no secret.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use otscert_machine::describe;
+use otscert_machine::device::drive::Input;
+use otscert_machine::factory::UnitSecret;
+use otscert_machine::hq::drive::Command;
+use otscert_machine::peer::Endpoint;
+use otscert_machine::record::RecordKind;
+use otscert_machine::time::Span;
+use otscert_machine::wire::message::UnitClaim;
+use otscert_machine::x509::csr;
+use serde_json::Value;
+
+use super::admission::{code, import, voucher, with_code};
+use super::client::{Client, text};
+use super::duet::Unit;
+use super::world::{CRYPTO, World, seed};
+
+/// One record of each kind, and of each phase of a box, as people see it.
+#[test]
+fn every_record_is_shown_and_none_of_its_secrets() {
+    let shown = RefCell::new(Shown::default());
+    life(|records| shown.borrow_mut().take(records));
+    let text = shown.into_inner().text();
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("records", text);
+    });
+}
+
+#[test]
+fn a_record_that_does_not_read_is_an_error_whatever_its_kind() {
+    let kinds = RefCell::new(BTreeSet::new());
+    life(|records| {
+        for (key, bytes) in records {
+            let whole = describe::record(&CRYPTO, key, bytes).unwrap();
+            let whole: Value = serde_json::from_str(&whole).unwrap();
+            let mut torn = bytes.clone();
+            torn.pop();
+            let error = describe::record(&CRYPTO, key, &torn).unwrap_err();
+            let kind = whole["kind"].as_str().unwrap();
+            assert!(
+                error.contains(kind) && error.contains("bytes"),
+                "{key}: {error}"
+            );
+            kinds.borrow_mut().insert(kind.to_owned());
+        }
+    });
+    let every: BTreeSet<_> = RecordKind::ALL
+        .iter()
+        .map(|kind| kind.as_str().to_owned())
+        .collect();
+    assert_eq!(kinds.into_inner(), every);
+    let error = describe::record(&CRYPTO, "x", b"no record").unwrap_err();
+    assert!(error.contains("no record"), "{error}");
+}
+
+/// Shows `see` the records of a box and of HQ, whenever they may have changed, from a first contact
+/// to a farewell.
+fn life(see: impl Fn(&BTreeMap<String, Vec<u8>>)) {
+    let mut world = World::new();
+    let own = csr::build(&CRYPTO, &seed(8), &world.config.own_names, &[1; 32]).unwrap();
+    world.command("own", Command::OwnCsr(own));
+    let mut unit = Unit::new(1, "word-box");
+    unit.input(Input::Addresses(vec!["192.168.1.7".parse().unwrap()]));
+    for _ in 0..40 {
+        unit.run(&mut world, Span::from_millis(500), |unit| {
+            see(&unit.host.records);
+            false
+        });
+        see(&world.store);
+    }
+    assert_eq!(unit.progress().state, "Serving");
+    unit.input(Input::Reset);
+    see(&unit.host.records);
+
+    let code = code(1);
+    import(&mut world, &[&code], Some("coded-box"));
+    see(&world.store);
+    with_code(2, &code).enrol(&mut world);
+    world.command("own", Command::ImportVoucher(voucher(&["SN-1"], 6)));
+    let mut factory = Client::of_model(3, "secret-box");
+    let serial = text("SN-2");
+    let secret = UnitSecret::derive(&CRYPTO, &seed(77), 7, &text("secret-box"), &serial);
+    factory.secret = Some(secret);
+    factory.credential.unit = Some(UnitClaim {
+        serial,
+        proof: None,
+    });
+    factory.enrol(&mut world);
+    let mut retired = Client::serving(&mut world, 4);
+    let body = retired.retire_bytes();
+    retired.send(&mut world, Endpoint::Retire, body);
+    see(&world.store);
+}
+
+#[test]
+fn of_a_message_people_see_all_but_seeds_and_codes() {
+    let mut world = World::new();
+    let code = code(1);
+    import(&mut world, &[&code], None);
+    let mut client = with_code(2, &code);
+    client.enrol(&mut world);
+    client.order(&mut world);
+    client.poll(&mut world);
+    for (_, body) in &client.sent {
+        let text = describe::message(body).unwrap();
+        let shown: Value = serde_json::from_str(&text).unwrap();
+        assert!(shown["payload"].is_object(), "{text}");
+        assert!(!text.contains(code.expose()), "{text}");
+    }
+    let reply = world.request(Endpoint::Enrol, b"{}");
+    for bytes in [b"{}".as_slice(), b"", &reply.body[1..]] {
+        describe::message(bytes).unwrap_err();
+    }
+}
+
+/// What was shown first of each kind and phase.
+#[derive(Default)]
+struct Shown(BTreeMap<String, Value>);
+
+impl Shown {
+    fn take(&mut self, store: &BTreeMap<String, Vec<u8>>) {
+        for (key, bytes) in store {
+            let text = describe::record(&CRYPTO, key, bytes).unwrap();
+            let record: Value = serde_json::from_str(&text).unwrap();
+            let kind = record["kind"].as_str().unwrap();
+            let content = &record["content"];
+            let of = |member: &str| content[member].as_str().unwrap_or_default().to_owned();
+            let issuance = content["issuance"]["state"].as_str().unwrap_or_default();
+            let standing = of("standing");
+            let standing = standing.split(' ').next().unwrap();
+            let phase = of("phase");
+            let parts = [kind, phase.as_str(), standing, issuance].into_iter();
+            let name = parts
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(", ");
+            self.0.entry(name).or_insert(record);
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, record) in &self.0 {
+            let record = serde_json::to_string_pretty(record).unwrap();
+            text.push_str(&format!("{name}\n{record}\n\n"));
+        }
+        text
+    }
+}
