@@ -21,5 +21,6 @@ mod faults;
 mod lifecycle;
 mod peers;
 mod random;
+mod stuck;
 mod table;
 mod world;

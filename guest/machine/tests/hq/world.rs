@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) zone: Zone,
     /// Answers to give instead of the real ones, first first; none: the real one.
     pub(crate) script: VecDeque<Option<Answer>>,
+    /// Answers instead of the real ones, for as long as it is there; none: the real one.
+    pub(crate) meddle: Option<fn(&Request) -> Option<Answer>>,
     /// Every answer that was given, for repeating.
     pub(crate) answered: Vec<(Row, Answer)>,
     pub(crate) draws: u64,
@@ -137,6 +139,7 @@ impl World {
             },
             zone: Zone::default(),
             script: VecDeque::new(),
+            meddle: None,
             answered: Vec::new(),
             draws: 0,
             network: "192.0.2.0/24".into(),
@@ -225,7 +228,9 @@ impl World {
         let Some(row) = self.outbox.pop_front() else {
             return false;
         };
-        let answer = match self.script.pop_front().flatten() {
+        let scripted = self.script.pop_front().flatten();
+        let meddled = || self.meddle.and_then(|meddle| meddle(&row.request));
+        let answer = match scripted.or_else(meddled) {
             Some(answer) => answer,
             None => self.perform(&row.request),
         };
