@@ -66,6 +66,10 @@ fn benches() -> Vec<(&'static str, Rig)> {
         benches.push((name, rig));
     };
     bench("contact sent", &|rig| rig.power_on());
+    bench("contact sent, no entropy", &|rig| {
+        rig.host.entropy = false;
+        rig.power_on();
+    });
     bench("no entropy", &|rig| {
         rig.host.entropy = false;
         rig.power_on();
@@ -94,6 +98,13 @@ fn benches() -> Vec<(&'static str, Rig)> {
             rig.deliver();
         }
     });
+    bench("certificate ready, poll sent", &|rig| {
+        rig.power_on();
+        for _ in 0..3 {
+            rig.deliver();
+        }
+        poll_for_a_ready_certificate(rig);
+    });
     bench("serving, idle", &|rig| {
         rig.power_on();
         rig.settle();
@@ -115,7 +126,21 @@ fn benches() -> Vec<(&'static str, Rig)> {
         rig.input(Input::Renew);
         rig.deliver();
     });
+    bench("renewing, certificate ready, poll sent", &|rig| {
+        rig.power_on();
+        rig.settle();
+        rig.input(Input::Renew);
+        rig.deliver();
+        poll_for_a_ready_certificate(rig);
+    });
     benches
+}
+
+fn poll_for_a_ready_certificate(rig: &mut Rig) {
+    let (_, polls) = rig.hq.order.as_mut().expect("HQ has an order");
+    *polls = 0;
+    rig.pass(Span::from_minutes(1));
+    rig.input(Input::Woke);
 }
 
 /// Every kind of event. Answers are what HQ gives to the request that is outstanding.
