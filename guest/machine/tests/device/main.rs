@@ -7,6 +7,7 @@
 mod factory;
 mod memory;
 mod mini_hq;
+mod rare;
 mod rig;
 mod seeder;
 mod seeds;

@@ -23,6 +23,9 @@ pub(crate) struct Memory {
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
+    /// Reads and submissions so far, and which of them fails, once.
+    pub(crate) calls: usize,
+    pub(crate) fail_call: Option<usize>,
     pub(crate) cut_at: Option<(usize, bool)>,
     pub(crate) cut: bool,
     pub(crate) check_stored: bool,
@@ -59,6 +62,7 @@ impl Host for Memory {
     }
 
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.call()?;
         Ok(self.storage.get(key).cloned())
     }
 
@@ -75,6 +79,7 @@ impl Host for Memory {
     }
 
     fn submit(&mut self, _: &str, id: ExchangeId, request: &Request) -> Result<(), HostError> {
+        self.call()?;
         let (endpoint, body) = match request {
             Request::Hq { endpoint, body } => (endpoint, body),
             Request::Seeder(body) => {
@@ -104,6 +109,18 @@ impl Host for Memory {
 }
 
 impl Memory {
+    fn call(&mut self) -> Result<(), HostError> {
+        let number = self.calls;
+        self.calls += 1;
+        match self.fail_call.take_if(|at| *at == number) {
+            Some(_) => Err(HostError::from(HostFailure::Storage {
+                attempted: "a call".into(),
+                reason: "the host is busy".into(),
+            })),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn fault(&mut self, then: impl FnOnce(&mut Self)) -> Result<(), HostError> {
         let number = self.writes;
         self.writes += 1;

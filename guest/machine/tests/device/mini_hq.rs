@@ -37,6 +37,13 @@ pub(crate) struct MiniHq {
     pub(crate) oldest_grant_epoch: u64,
     pub(crate) refuse: Option<ProblemKind>,
     pub(crate) refuse_enrol: Option<ProblemKind>,
+    /// Refused at that endpoint, and how often something was.
+    pub(crate) refuse_at: Option<(Endpoint, ProblemKind)>,
+    pub(crate) refused: u32,
+    /// Whoever shows a grant gets another name all the same.
+    pub(crate) rename: bool,
+    /// Every order comes to nothing.
+    pub(crate) give_up: bool,
     pub(crate) foreign_grant: bool,
     pub(crate) trouble: Option<String>,
     /// Certified instead of what the box asks for.
@@ -80,6 +87,10 @@ impl MiniHq {
             oldest_grant_epoch: 0,
             refuse: None,
             refuse_enrol: None,
+            refuse_at: None,
+            refused: 0,
+            rename: false,
+            give_up: false,
             foreign_grant: false,
             trouble: None,
             instead: None,
@@ -114,6 +125,10 @@ impl MiniHq {
         }
         let refuse_enrol = self.refuse_enrol.filter(|_| endpoint == Endpoint::Enrol);
         if let Some(kind) = self.refuse.or(refuse_enrol) {
+            return self.problem(req, kind);
+        }
+        if let Some((_, kind)) = self.refuse_at.filter(|(at, _)| *at == endpoint) {
+            self.refused += 1;
             return self.problem(req, kind);
         }
         let (typ, payload) = match endpoint {
@@ -178,11 +193,11 @@ impl MiniHq {
             Grant::open(&RustCrypto, &self.roots, &grant, self.oldest_grant_epoch).unwrap()
         });
         let grant = match shown {
-            Some(grant) => {
+            Some(grant) if !self.rename => {
                 self.reinstated += 1;
                 grant
             }
-            None => {
+            Some(_) | None => {
                 self.enrolments += 1;
                 let id = format!(
                     "{}{}",
@@ -303,6 +318,10 @@ impl MiniHq {
     pub(crate) fn status(&mut self, serving: Option<Digest>) -> (OrderStatus, Span) {
         match &mut self.order {
             None => (OrderStatus::Idle, Span::from_hours(12)),
+            Some(_) if self.give_up => {
+                self.order = None;
+                (OrderStatus::Failed, Span::from_seconds(1))
+            }
             Some((_, polls)) if *polls > 0 => {
                 *polls -= 1;
                 (OrderStatus::Working, Span::from_millis(300))

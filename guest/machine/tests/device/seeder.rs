@@ -146,7 +146,7 @@ pub(crate) fn with_seeder() -> (Rig, MiniHq) {
     (rig, other)
 }
 
-fn answer(rig: &mut Rig, other: &mut MiniHq) {
+pub(crate) fn answer(rig: &mut Rig, other: &mut MiniHq) {
     let (exchange, body) = rig.host.asked.remove(0);
     let answer = Answer::Hq(other.answer(Endpoint::Contact, &body, rig.now));
     rig.input(Input::Answered { exchange, answer });

@@ -1,0 +1,244 @@
+//! What seldom happens to a box: a host that fails in the middle, a name that went to somebody else,
+//! orders that come to nothing, farewells that pile up.
+
+use std::collections::BTreeSet;
+
+use otscert_crypto::RustCrypto;
+use otscert_machine::crypto::SecretBytes;
+use otscert_machine::device::Device;
+use otscert_machine::device::config::Config;
+use otscert_machine::device::drive::Input;
+use otscert_machine::factory::UnitSecret;
+use otscert_machine::peer::Endpoint;
+use otscert_machine::time::Span;
+use otscert_machine::types::{NameMode, ShortText};
+use otscert_machine::wire::problem::ProblemKind;
+use serde_json::Value;
+
+use super::rig::Rig;
+
+/// Reading and sending; what fails to be written is another test.
+#[test]
+fn a_host_that_fails_any_call_is_asked_again_and_nothing_is_lost() {
+    let mut failed = 0;
+    for call in 0.. {
+        let mut rig = Rig::new();
+        rig.host.fail_call = Some(call);
+        rig.power_on();
+        rig.settle();
+        rig.input(Input::Reset);
+        rig.wait(Span::from_minutes(10));
+        assert_eq!(rig.progress().state, "Serving", "call {call}");
+        assert_eq!((rig.hq.enrolments, rig.hq.retired), (2, 1), "call {call}");
+        if rig.host.fail_call.is_some() {
+            break;
+        }
+        failed += 1;
+    }
+    assert!(failed > 12, "{failed} calls");
+}
+
+#[test]
+fn a_second_operator_whose_request_cannot_be_sent_is_asked_again() {
+    for call in 0.. {
+        let (mut rig, mut other) = super::seeder::with_seeder();
+        rig.host.fail_call = Some(call);
+        rig.power_on();
+        rig.wait(Span::from_seconds(2));
+        super::seeder::answer(&mut rig, &mut other);
+        rig.settle();
+        assert_eq!(rig.progress().state, "Serving", "call {call}");
+        if rig.host.fail_call.is_some() {
+            assert!(call > 8, "{call} calls");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_box_whose_name_went_to_somebody_else_takes_another_and_a_certificate_for_it() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    let before = rig.progress();
+    rig.hq.forget();
+    rig.hq.rename = true;
+    rig.wait(Span::from_days(1));
+    let after = rig.progress();
+    assert_ne!(after.names, before.names);
+    assert_eq!(after.credential_version, before.credential_version + 1);
+    assert_eq!(after.state, "Serving");
+}
+
+#[test]
+fn an_order_that_hq_gives_up_is_ordered_anew_and_not_in_haste() {
+    let mut rig = Rig::new();
+    rig.hq.give_up = true;
+    rig.power_on();
+    rig.settle();
+    assert_eq!(rig.hq.orders, 1);
+    rig.wait(Span::from_hours(12));
+    let orders = rig.hq.orders;
+    assert!((2..20).contains(&orders), "{orders} orders in half a day");
+    rig.hq.give_up = false;
+    rig.wait(Span::from_days(2));
+    assert_eq!(rig.progress().state, "Serving");
+    // Also while another certificate serves.
+    rig.hq.give_up = true;
+    rig.input(Input::Renew);
+    rig.wait(Span::from_minutes(1));
+    assert_eq!(rig.progress().state, "Serving", "and not Renewing");
+    rig.hq.give_up = false;
+    rig.wait(Span::from_days(2));
+    assert_eq!(rig.progress().credential_version, 2);
+}
+
+#[test]
+fn addresses_that_hq_does_not_take_are_not_reported_again_before_they_change() {
+    let mut rig = Rig::new();
+    rig.hq.mode = NameMode::Word;
+    rig.power_on();
+    rig.input(at("192.168.1.7"));
+    rig.hq.refuse_at = Some((Endpoint::Address, ProblemKind::BadAddress));
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+    let refused = rig.hq.refused;
+    assert_eq!(refused, 1);
+    rig.wait(Span::from_hours(3));
+    assert_eq!(rig.hq.refused, refused, "once is enough");
+    rig.hq.refuse_at = None;
+    rig.input(at("192.168.1.8"));
+    rig.wait(Span::from_minutes(1));
+    assert_eq!(rig.hq.addresses, ["192.168.1.8"]);
+}
+
+#[test]
+fn of_farewells_that_nobody_hears_the_newest_are_kept() {
+    let mut rig = Rig::new();
+    for round in 0..6 {
+        rig.power_on();
+        rig.settle();
+        rig.hq.down = true;
+        rig.input(Input::Reset);
+        let kept = stored_farewells(&rig);
+        assert_eq!(kept, (round + 1).min(4), "round {round}");
+        rig.hq.down = false;
+        rig.hq.refuse_at = Some((Endpoint::Retire, ProblemKind::Unavailable));
+    }
+    rig.hq.refuse_at = None;
+    rig.wait(Span::from_days(1));
+    assert_eq!(rig.hq.retired, 4);
+    assert_eq!(stored_farewells(&rig), 0);
+}
+
+#[test]
+fn a_companion_that_brings_another_length_than_a_seed_counts_for_nothing() {
+    let mut rig = Rig::new();
+    rig.host.entropy = false;
+    rig.power_on();
+    rig.input(Input::Companion(SecretBytes::new(vec![1; 31])));
+    let view: Value = serde_json::from_str(&rig.device.view(rig.now)).unwrap();
+    assert_eq!(view["grade"], "D", "{view}");
+}
+
+#[test]
+fn the_digest_tells_what_is_stored_and_the_view_what_people_ask() {
+    let mut rig = Rig::new();
+    let mut digests = BTreeSet::new();
+    let mut states = BTreeSet::new();
+    rig.power_on();
+    for _ in 0..40 {
+        digests.insert(rig.device.state_digest());
+        let view: Value = serde_json::from_str(&rig.device.view(rig.now)).unwrap();
+        assert_eq!(view["state"], rig.progress().state);
+        assert_eq!(view["credentialVersion"], rig.progress().credential_version);
+        assert_eq!(
+            view["pending"].is_string(),
+            rig.device.state().pending().is_some()
+        );
+        states.insert(view["state"].to_string());
+        if !rig.deliver() {
+            rig.pass(Span::from_seconds(1));
+            rig.input(Input::Woke);
+        }
+    }
+    assert_eq!(states.len(), 4, "{states:?}");
+    assert!(digests.len() >= 5, "{} digests", digests.len());
+
+    let before = rig.device.state_digest();
+    let unread = Device::new(rig.config.clone()).unwrap();
+    assert_ne!(unread.state_digest(), before);
+    assert!(unread.view(rig.now).contains("\"Loading\""));
+}
+
+#[test]
+fn each_field_of_a_config_that_cannot_be_is_named() {
+    type Change = fn(&mut Config);
+    let cases: [(&str, &str, Change); 10] = [
+        ("roots", "none", |config| config.roots.keys.clear()),
+        ("roots", "three", |config| {
+            config.roots.keys = vec![config.roots.keys[0]; 3]
+        }),
+        ("hq-id", "empty", |config| config.roots.hq_id.clear()),
+        ("hq-id", "129 characters", |config| {
+            config.roots.hq_id = "a".repeat(129)
+        }),
+        ("seeder", "HQ itself", |config| {
+            config.seeder = Some(config.roots.clone())
+        }),
+        ("roots", "a second operator without a root", |config| {
+            config.seeder = Some(config.roots.clone());
+            config.seeder.as_mut().unwrap().keys.clear();
+        }),
+        ("personal", "1025 bytes", |config| {
+            config.personal = vec![0; 1025]
+        }),
+        ("credential", "a short secret", |config| {
+            with_secret(config, 15, Some("SN-1"))
+        }),
+        ("credential", "a long secret", |config| {
+            with_secret(config, 65, Some("SN-1"))
+        }),
+        ("credential", "no serial", |config| {
+            with_secret(config, 32, None)
+        }),
+    ];
+    let config = Rig::new().config;
+    for (field, what, change) in cases {
+        let mut changed = config.clone();
+        change(&mut changed);
+        let error = Device::new(changed).map(drop).expect_err(what);
+        assert_eq!(error.field, field, "{what}: {error}");
+    }
+    let mut most = config;
+    most.personal = vec![0; 1024];
+    most.roots.hq_id = "a".repeat(128);
+    with_secret(&mut most, 64, Some("SN-1"));
+    let shown = format!("{most:?}");
+    Device::new(most).unwrap();
+    assert!(
+        shown.contains("m1") && !shown.contains("1, 1, 1"),
+        "{shown}"
+    );
+}
+
+fn at(address: &str) -> Input {
+    Input::Addresses(vec![address.parse().unwrap()])
+}
+
+fn with_secret(config: &mut Config, length: usize, serial: Option<&str>) {
+    config.credential.secret = Some(UnitSecret {
+        epoch: 1,
+        secret: SecretBytes::new(vec![1; length]),
+    });
+    config.credential.serial = serial.map(|text| ShortText::parse("serial", text).unwrap());
+}
+
+fn stored_farewells(rig: &Rig) -> u64 {
+    let Some(bytes) = rig.host.storage.get("retire-outbox") else {
+        return 0;
+    };
+    let text = otscert_machine::describe::record(&RustCrypto, "retire-outbox", bytes).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    record["content"]["waiting"].as_array().unwrap().len() as u64
+}
