@@ -194,7 +194,17 @@ impl Client {
     pub(crate) fn send(&mut self, world: &mut World, endpoint: Endpoint, body: Vec<u8>) -> Said {
         self.sent.push((endpoint, body.clone()));
         let reply = world.request(endpoint, &body);
-        let said = self.read(endpoint, &body, &reply);
+        self.read_and_keep(endpoint, &body, &reply)
+    }
+
+    /// Checks an answer, and keeps what the next request needs of it.
+    pub(crate) fn read_and_keep(
+        &mut self,
+        endpoint: Endpoint,
+        body: &[u8],
+        reply: &Sealed,
+    ) -> Said {
+        let said = self.read(endpoint, body, reply);
         let token = match &said {
             Said::Enrol(answer) => {
                 self.id = Some(answer.device.clone());

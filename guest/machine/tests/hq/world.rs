@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto, Secret};
 use otscert_machine::entropy::{SampleError, Source, SourceId, SourceKind};
-use otscert_machine::host::{Host, HostError};
+use otscert_machine::host::{Host, HostError, HostFailure};
 use otscert_machine::hq::config::{Ca, Config, Limits, RawConfig, RawModel};
 use otscert_machine::hq::drive::{AdvanceError, Command, Decision, Input};
 use otscert_machine::hq::event::{Load, Note, NoteKind, Summary};
@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) meddle: Option<fn(&Request) -> Option<Answer>>,
     /// Every answer that was given, for repeating.
     pub(crate) answered: Vec<(Row, Answer)>,
+    /// Which call of the host fails, in the next input.
+    pub(crate) fail_call: Option<u32>,
     pub(crate) draws: u64,
     pub(crate) network: String,
 }
@@ -141,6 +143,7 @@ impl World {
             script: VecDeque::new(),
             meddle: None,
             answered: Vec::new(),
+            fail_call: None,
             draws: 0,
             network: "192.0.2.0/24".into(),
         }
@@ -172,6 +175,7 @@ impl World {
             writes: BTreeMap::new(),
             submitted: Vec::new(),
             draws: self.draws,
+            left: self.fail_call,
         };
         let decision = hq::advance(&self.config, &mut call, self.moment(), input)?;
         let Call {
@@ -317,6 +321,22 @@ struct Call<'a> {
     writes: BTreeMap<String, Option<Vec<u8>>>,
     submitted: Vec<Row>,
     draws: u64,
+    /// Calls that are left before one fails.
+    left: Option<u32>,
+}
+
+impl Call<'_> {
+    fn count(&mut self) -> Result<(), HostError> {
+        match self.left {
+            Some(0) => Err(HostError::from(HostFailure::Network {
+                reason: "the host is busy".into(),
+            })),
+            left => {
+                self.left = left.map(|left| left - 1);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Host for Call<'_> {
@@ -339,6 +359,7 @@ impl Host for Call<'_> {
     }
 
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.count()?;
         check_key(key);
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),
@@ -347,6 +368,7 @@ impl Host for Call<'_> {
     }
 
     fn write(&mut self, key: &str, value: &[u8], _: Option<Timestamp>) -> Result<(), HostError> {
+        self.count()?;
         check_key(key);
         assert!(
             self.submitted.is_empty() || key.starts_with("answer/"),
@@ -358,6 +380,7 @@ impl Host for Call<'_> {
     }
 
     fn remove(&mut self, key: &str) -> Result<(), HostError> {
+        self.count()?;
         check_key(key);
         self.writes.insert(key.into(), None);
         Ok(())
@@ -369,6 +392,7 @@ impl Host for Call<'_> {
         exchange: ExchangeId,
         request: &Request,
     ) -> Result<(), HostError> {
+        self.count()?;
         let (subject, request) = (subject.into(), request.clone());
         self.submitted.push(Row {
             subject,
