@@ -58,7 +58,7 @@ fn the_diagram_of_the_device_role_is_drawn_from_its_table() {
 }
 
 /// A box in every state, with and without something outstanding.
-fn benches() -> Vec<(&'static str, Rig)> {
+pub(crate) fn benches() -> Vec<(&'static str, Rig)> {
     let mut benches = vec![("not started", Rig::new())];
     let mut bench = |name, prepare: &dyn Fn(&mut Rig)| {
         let mut rig = Rig::new();

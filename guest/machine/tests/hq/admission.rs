@@ -109,6 +109,23 @@ fn a_mistyped_code_is_told_by_its_check_symbol() {
     }
 }
 
+#[test]
+fn a_code_that_is_too_long_or_too_short_is_told() {
+    for (typed, said) in [
+        ("", "nothing"),
+        ("0", "fewer"),
+        (&"0".repeat(28), "more"),
+        ("7K3M-Q2WT-9XHB-04ZF-!", "other signs"),
+        // A sign that only a check symbol may be, in the midst.
+        ("7K3MQ2WT9XHB04Z*J", "mistyped"),
+    ] {
+        let error = ClaimCode::parse(typed).unwrap_err().to_string();
+        assert!(error.contains(said), "{typed}: {error}");
+    }
+    let shown = format!("{:?}", code(1));
+    assert!(!shown.contains(code(1).expose()), "{shown}");
+}
+
 proptest! {
     /// However a person types it: as long as the symbols are right.
     #[test]

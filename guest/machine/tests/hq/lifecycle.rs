@@ -305,10 +305,17 @@ fn another_key_takes_the_place_of_the_first_until_the_csr_has_left() {
     world.work_once();
     let key = client.new_key();
     let csr = client.csr(&key);
-    assert!(matches!(
-        client.order_with(&mut world, csr.clone()),
-        Said::Order(_)
-    ));
+    for told in [1, 1] {
+        let said = client.order_with(&mut world, csr.clone());
+        assert!(matches!(said, Said::Order(_)), "{said:?}");
+        let notes = world.notes.iter();
+        let another = notes.filter(|note| note.text.contains("another key"));
+        assert_eq!(
+            another.count(),
+            told,
+            "once: the second order is of the same key"
+        );
+    }
     for _ in 0..40 {
         if !world.ca.orders.is_empty() && world.ca.orders[0].finalized == 1 {
             break;

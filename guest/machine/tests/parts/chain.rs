@@ -364,7 +364,7 @@ fn leaf(names: &[&str]) -> CertificateParams {
 }
 
 /// One chain for all cases of a property.
-fn fixed_chain() -> Vec<Vec<u8>> {
+pub(crate) fn fixed_chain() -> Vec<Vec<u8>> {
     static CHAIN: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(|| {
         Ca::new().issue(
             leaf(&["a.example", "*.b.example"]),
@@ -374,7 +374,7 @@ fn fixed_chain() -> Vec<Vec<u8>> {
     CHAIN.clone()
 }
 
-fn names(texts: &[&str]) -> Vec<CertName> {
+pub(crate) fn names(texts: &[&str]) -> Vec<CertName> {
     let mut names: Vec<CertName> = texts
         .iter()
         .map(|text| CertName::parse(text).unwrap())

@@ -28,6 +28,18 @@ fn the_operating_system_alone_makes_grade_a() {
 }
 
 #[test]
+fn each_grade_has_a_letter_and_says_something_else_to_owners_and_operators() {
+    let grades = [Grade::A, Grade::B, Grade::C, Grade::D];
+    let letters: String = grades.iter().map(|grade| grade.letter()).collect();
+    assert_eq!(letters, "ABCD");
+    let said: BTreeSet<&str> = grades
+        .iter()
+        .flat_map(|grade| [grade.sentence(), grade.sentence_for_operators()])
+        .collect();
+    assert_eq!(said.len(), 8);
+}
+
+#[test]
 fn what_does_not_come_from_sources_of_the_host_counts_nothing_as_one() {
     use SourceKind::{Companion, Label, Personal, RemoteSeed, SavedSeed, UnitSecret};
     let kinds = [

@@ -14,3 +14,4 @@ mod der;
 mod entropy;
 mod jitter;
 mod record;
+mod structure;
