@@ -6,6 +6,7 @@
 
 mod answers;
 mod factory;
+mod jitter;
 mod memory;
 mod mini_hq;
 mod rare;

@@ -10,6 +10,15 @@ use otscert_machine::peer::{Endpoint, Request};
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::ExchangeId;
 
+/// The board's only source: a clock, recorded once and played again and again.
+pub(crate) struct Clock {
+    /// It names an assessment.
+    pub(crate) assessed: bool,
+    /// Bytes that were given.
+    pub(crate) at: usize,
+    pub(crate) falls_silent_at: Option<usize>,
+}
+
 /// Storage and network in memory, with faults.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -20,6 +29,7 @@ pub(crate) struct Memory {
     pub(crate) entropy: bool,
     /// The board lists no source at all.
     pub(crate) bare: bool,
+    pub(crate) clock: Option<Clock>,
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
@@ -38,6 +48,16 @@ impl Host for Memory {
         if self.bare {
             return Vec::new();
         }
+        if let Some(clock) = &self.clock {
+            return vec![Source {
+                id: SourceId::new(2),
+                kind: SourceKind::Jitter,
+                family: "jitter".into(),
+                assessment: clock.assessed.then(|| "board".into()),
+                observed_step_ns: 10,
+                label: "recorded".into(),
+            }];
+        }
         vec![Source {
             id: SourceId::new(1),
             kind: SourceKind::System,
@@ -49,6 +69,14 @@ impl Host for Memory {
     }
 
     fn sample(&mut self, _: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        if let Some(clock) = &mut self.clock {
+            if clock.falls_silent_at.is_some_and(|end| clock.at >= end) {
+                return Err(SampleError::NotReady);
+            }
+            let bytes = RECORDING.iter().cycle().skip(clock.at % RECORDING.len());
+            clock.at += len as usize;
+            return Ok(bytes.take(len as usize).copied().collect());
+        }
         if !self.entropy {
             return Err(SampleError::NotReady);
         }
@@ -146,3 +174,6 @@ impl Memory {
         }
     }
 }
+
+/// 65,536 deltas of 4 bytes.
+const RECORDING: &[u8] = include_bytes!("../jitter/native-memwalk.u32");

@@ -7,7 +7,7 @@ use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::SecretBytes;
 use otscert_machine::device::Device;
 use otscert_machine::device::config::Config;
-use otscert_machine::device::drive::Input;
+use otscert_machine::device::drive::{DriveError, Input};
 use otscert_machine::factory::UnitSecret;
 use otscert_machine::peer::Endpoint;
 use otscert_machine::time::Span;
@@ -129,6 +129,43 @@ fn of_farewells_that_nobody_hears_the_newest_are_kept() {
     rig.wait(Span::from_days(1));
     assert_eq!(rig.hq.retired, 4);
     assert_eq!(stored_farewells(&rig), 0);
+}
+
+#[test]
+fn a_farewell_is_said_until_hq_hears_it_and_no_longer_than_hq_knows_the_box() {
+    for heard in [
+        None,
+        Some(ProblemKind::UnknownDevice),
+        Some(ProblemKind::Retired),
+    ] {
+        let mut rig = Rig::new();
+        rig.power_on();
+        rig.settle();
+        rig.hq.down = true;
+        rig.input(Input::Reset);
+        rig.wait(Span::from_hours(2));
+        assert_eq!(stored_farewells(&rig), 1, "nobody heard it");
+        rig.hq.down = false;
+        rig.hq.refuse_at = heard.map(|kind| (Endpoint::Retire, kind));
+        rig.wait(Span::from_days(1));
+        assert_eq!(stored_farewells(&rig), 0, "{heard:?}");
+        assert_eq!(rig.hq.retired + rig.hq.refused, 1, "{heard:?}: once");
+    }
+}
+
+#[test]
+fn a_box_that_has_not_read_its_records_takes_nothing() {
+    let mut rig = Rig::new();
+    let inputs = [Input::Woke, Input::Reset, at("10.0.0.1")];
+    for input in inputs {
+        let error = rig
+            .device
+            .advance(&mut rig.host, rig.now, input)
+            .unwrap_err();
+        assert!(matches!(error, DriveError::NotResumed), "{error}");
+        assert_eq!(error.to_string(), String::from(error));
+    }
+    assert!(rig.host.storage.is_empty() && rig.host.submitted.is_empty());
 }
 
 #[test]

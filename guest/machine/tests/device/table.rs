@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use otscert_machine::device::event::{Event, Verdict};
+use otscert_machine::crypto::SecretBytes;
+use otscert_machine::device::event::{Event, Reply, ReplyBody, Verdict};
 use otscert_machine::device::{Effect, State, step};
 use otscert_machine::entropy::SampleError;
 use otscert_machine::host::Host;
 use otscert_machine::peer::{Failure, FailureKind};
 use otscert_machine::time::Span;
-use otscert_machine::types::ExchangeId;
+use otscert_machine::types::{DeviceId, ExchangeId};
+use otscert_machine::wire::message::RetireAnswer;
 use otscert_machine::wire::problem::ProblemKind;
 
 use super::rig::Rig;
@@ -177,6 +179,8 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
             Event::AddressesReported(vec!["10.0.0.9".parse().unwrap()]),
         ),
         ("CodeTyped", Event::CodeTyped(super::factory::code())),
+        ("SeedBrought", seed_brought(32)),
+        ("SeedBrought: short", seed_brought(31)),
         ("ResetRequested", Event::ResetRequested),
         ("RenewRequested", Event::RenewRequested),
         ("CredentialRefused", refusal(1)),
@@ -187,9 +191,32 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
     if let Some(pending) = pending {
         let mut hq = rig.hq.clone();
         let answer = hq.answer(pending.endpoint, &pending.body, rig.now);
+        let answered = rig.device.open(rig.now, outstanding, Answer::Hq(answer));
+        let Event::Answered { reply, .. } = answered.clone() else {
+            panic!("{answered:?}");
+        };
+        let farewell = ReplyBody::Retire(RetireAnswer {
+            sub: DeviceId::parse("abcdefghij234567klmn").expect("it is one"),
+            req: pending.digest,
+            time: reply.time,
+        });
+        events.push(("Answered", answered));
         events.push((
-            "Answered",
-            rig.device.open(rig.now, outstanding, Answer::Hq(answer)),
+            "Answered: other",
+            Event::Answered {
+                exchange: ExchangeId::new(998),
+                reply: reply.clone(),
+            },
+        ));
+        events.push((
+            "Answered: of another kind",
+            Event::Answered {
+                exchange: outstanding,
+                reply: Reply {
+                    body: farewell,
+                    ..reply
+                },
+            },
         ));
         for (label, kind) in PROBLEMS {
             let mut hq = rig.hq.clone();
@@ -202,6 +229,13 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
         }
     }
     events
+}
+
+fn seed_brought(length: usize) -> Event {
+    Event::SeedBrought {
+        seed: SecretBytes::new(vec![1; length]),
+        sealed: false,
+    }
 }
 
 fn refusal(version: u64) -> Event {

@@ -7,10 +7,11 @@ use otscert_machine::describe;
 use otscert_machine::device::drive::Input;
 use otscert_machine::factory::UnitSecret;
 use otscert_machine::hq::drive::Command;
-use otscert_machine::peer::Endpoint;
+use otscert_machine::peer::{Answer, DnsAnswer, Endpoint, Request};
 use otscert_machine::record::RecordKind;
 use otscert_machine::time::Span;
-use otscert_machine::wire::message::UnitClaim;
+use otscert_machine::types::Digest;
+use otscert_machine::wire::message::{Contact, UnitClaim};
 use otscert_machine::x509::csr;
 use serde_json::Value;
 
@@ -97,6 +98,64 @@ fn life(see: impl Fn(&BTreeMap<String, Vec<u8>>)) {
 }
 
 #[test]
+fn people_read_what_waits_and_why() {
+    let mut world = World::new();
+    let start = world.now.millis() + 10 * 86_400_000;
+    world.ca.window = Some((start, start + 86_400_000, 21_600_000));
+    let mut client = Client::serving(&mut world, 1);
+    world.pass(Span::from_hours(12));
+    let shown = |world: &World, client: &Client| -> Value {
+        let key = client.subject();
+        let text = describe::record(&CRYPTO, &key, &world.store[&key]).unwrap();
+        let record: Value = serde_json::from_str(&text).unwrap();
+        record["content"].clone()
+    };
+    assert_eq!(shown(&world, &client)["certificate"]["windowBy"], "CA");
+    world.meddle = Some(|request| match request {
+        Request::Dns(_) => Some(Answer::Dns(DnsAnswer::Refused("no such zone".into()))),
+        _ => None,
+    });
+    client.order(&mut world);
+    world.pass(Span::from_seconds(10));
+    let record = shown(&world, &client);
+    assert_eq!(record["issuance"]["state"], "Publishing");
+    assert!(record["issuance"]["exchange"].is_null(), "{record}");
+    world.command(&client.subject(), Command::Retire);
+    let record = shown(&world, &client);
+    let chores: Vec<_> = record["chores"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    assert!(chores[0].contains("asked"), "{chores:?}");
+    assert!(chores[1].contains("from"), "{chores:?}");
+    world.work();
+    let record = shown(&world, &client);
+    assert!(
+        record["chores"][0]
+            .as_str()
+            .unwrap()
+            .contains("tried 1 times: no such zone"),
+        "{record}"
+    );
+
+    let mut original = Client::enrolled(&mut world, 2);
+    let mut copy = original.clone();
+    copy.nonces += 1000;
+    original.poll(&mut world);
+    copy.poll_refused(&mut world);
+    let standing = |world: &World| shown(world, &copy)["standing"].as_str().unwrap().to_owned();
+    assert!(
+        standing(&world).starts_with("challenged since"),
+        "{}",
+        standing(&world)
+    );
+    world.command(&copy.subject(), Command::Accept);
+    assert_eq!(standing(&world), "accepted by the operator");
+}
+
+#[test]
 fn of_a_message_people_see_all_but_seeds_and_codes() {
     let mut world = World::new();
     let code = code(1);
@@ -105,6 +164,19 @@ fn of_a_message_people_see_all_but_seeds_and_codes() {
     client.enrol(&mut world);
     client.order(&mut world);
     client.poll(&mut world);
+    let contact = Contact {
+        aud: "hq.test".into(),
+        nonce: Digest::new([1; 32]),
+        model: text("box"),
+        firmware: text("1.0"),
+        boot_count: 1,
+        unit: None,
+    };
+    let reply = world.request(Endpoint::Contact, &contact.to_bytes());
+    let shown = describe::message(&reply.body).unwrap();
+    assert!(shown.contains("\"seed\":\"redacted\""), "{shown}");
+    let shown = describe::message(&contact.to_bytes()).unwrap();
+    assert!(shown.contains("otscert-contact+json"), "{shown}");
     for (_, body) in &client.sent {
         let text = describe::message(body).unwrap();
         let shown: Value = serde_json::from_str(&text).unwrap();
