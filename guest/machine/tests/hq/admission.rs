@@ -492,6 +492,89 @@ fn a_boot_count_that_goes_back_is_told() {
 }
 
 #[test]
+fn what_is_shown_to_an_open_model_and_does_not_hold_is_not_used_up() {
+    let mut world = World::new();
+    let mut client = with_code(1, &code(1));
+    client.model = "box".into();
+    client.enrol(&mut world);
+    let mut named = serial(2, "SN-1");
+    named.model = "box".into();
+    named.enrol(&mut world);
+    let kept = |prefix: &str| {
+        world
+            .store
+            .keys()
+            .filter(|key| key.starts_with(prefix))
+            .count()
+    };
+    assert_eq!(
+        (kept("claim/"), kept("unit/")),
+        (0, 0),
+        "{:?}",
+        world.store.keys()
+    );
+    let open = Admission::open();
+    assert!(open.is_open() && !Admission::parse(&["claim-code"]).unwrap().is_open());
+    // The same table of starved keys twice is no news.
+    let table = || Command::ImportStarvedKeys {
+        release: text("box 1.0"),
+        keys: vec![otscert_machine::types::Digest::new([5; 32])],
+    };
+    world.command("own", table());
+    world.command("own", table());
+    let last = &world.notes.last().unwrap().text;
+    assert!(last.starts_with("0 new of 1"), "{last}");
+}
+
+#[test]
+fn a_unit_whose_record_hq_lost_comes_back_with_its_grant() {
+    let mut world = World::new();
+    let list = voucher(&["SN-1"], 6);
+    world.command("own", Command::ImportVoucher(list));
+    let mut unit = serial(1, "SN-1");
+    unit.enrol(&mut world);
+    let names = unit.names.clone();
+    // Its key is not known any more, but the device is: a restored backup.
+    let key = format!(
+        "key/{}",
+        unit.public().thumbprint(&CRYPTO).to_string().to_lowercase()
+    );
+    let keys: Vec<String> = world
+        .store
+        .keys()
+        .filter(|it| it.starts_with("key/"))
+        .cloned()
+        .collect();
+    assert_eq!(keys.len(), 1, "{key}");
+    world.store.remove(&keys[0]);
+    world.store.remove(&unit.subject());
+    unit.enrol(&mut world);
+    assert_eq!(unit.names, names);
+}
+
+#[test]
+fn a_models_limit_counts_its_own_enrolments_by_the_name_in_the_config() {
+    for (counts, model, taken) in [
+        (("word-box", 5000), "word-box", false),
+        (("word-box", 4999), "word-box", true),
+        (("*", 5000), "anything", false),
+        (("*", 5000), "word-box", true),
+    ] {
+        let mut world = World::new();
+        world.load.enrolled_by_model = vec![(counts.0.into(), counts.1)];
+        let mut client = Client::of_model(1, model);
+        let hq_nonce = client.contact(&mut world).hq_nonce;
+        let body = client.enrol_bytes(&hq_nonce);
+        let said = client.send(&mut world, Endpoint::Enrol, body);
+        assert_eq!(
+            matches!(said, Said::Enrol(_)),
+            taken,
+            "{counts:?} {model}: {said:?}"
+        );
+    }
+}
+
+#[test]
 fn a_policy_is_words_and_nothing_else() {
     for (texts, words) in [
         (&["open"][..], "open"),

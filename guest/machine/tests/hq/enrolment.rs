@@ -314,6 +314,28 @@ fn a_grant_for_a_name_that_hq_does_not_draw_brings_another_name() {
 }
 
 #[test]
+fn a_granted_name_of_words_is_given_back_and_one_of_another_zone_is_not() {
+    let mut world = World::new();
+    let mut client = Client::of_model(1, "word-box");
+    client.enrol(&mut world);
+    let names = client.names.clone();
+    world.store.clear();
+    client.enrol(&mut world);
+    assert_eq!(client.names, names);
+    world.store.clear();
+    let mut raw = raw_config();
+    raw.zone = "other.test".into();
+    raw.own_names.clear();
+    world.config = Config::new(&CRYPTO, raw).unwrap();
+    client.enrol(&mut world);
+    assert!(
+        client.names[0].to_string().ends_with(".other.test"),
+        "{:?}",
+        client.names
+    );
+}
+
+#[test]
 fn a_stored_answer_is_signed_anew_under_a_new_delegation() {
     let mut world = World::new();
     let mut client = Client::new(1);

@@ -1,15 +1,15 @@
 //! Peers that answer, and with which HQ never comes to an end: each ends in words for people, leaves
 //! nothing behind, and begins anew.
 
-use otscert_machine::hq::config::Config;
+use otscert_machine::hq::config::{Ca, Config};
 use otscert_machine::hq::drive::{Command, Input};
 use otscert_machine::hq::event::NoteKind;
-use otscert_machine::hq::issuance::Issuance;
+use otscert_machine::hq::issuance::{Issuance, Work};
 use otscert_machine::peer::{
-    Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblemKind, DnsAnswer,
-    DnsOperation, DnsRecord, OrderReport, OrderState, Price, Request,
+    Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblemKind, Challenge,
+    DnsAnswer, DnsOperation, DnsRecord, OrderReport, OrderState, Price, Request,
 };
-use otscert_machine::time::Span;
+use otscert_machine::time::{Span, Timestamp};
 use otscert_machine::types::DnsName;
 use otscert_machine::wire::message::OrderStatus;
 use otscert_machine::x509::csr;
@@ -319,6 +319,184 @@ fn a_certificate_that_is_revoked_already_is_as_good_as_revoked() {
 }
 
 #[test]
+fn a_zone_that_never_takes_a_label_is_told_no_more_than_32_things() {
+    let mut world = World::new();
+    world.meddle = Some(|request| match request {
+        Request::Dns(DnsOperation::Publish(DnsRecord::Label(_))) => {
+            Some(Answer::Dns(DnsAnswer::Refused("no such zone".into())))
+        }
+        _ => None,
+    });
+    // Each order leaves a proof to be withdrawn, after the label.
+    let mut client = Client::enrolled(&mut world, 1);
+    for _ in 0..40 {
+        client.obtain(&mut world);
+    }
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert_eq!(line.zone_chores.len(), 32);
+    let dropped = world
+        .notes
+        .iter()
+        .filter(|note| note.text.contains("a change was dropped"));
+    assert_eq!(dropped.count(), 40 - 31);
+    world.meddle = None;
+    world.pass(Span::from_hours(2));
+    assert_eq!(world.zone.labels.len(), 1);
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert!(line.zone_chores.is_empty());
+    assert_eq!(
+        world.zone.txt.len(),
+        9,
+        "what was dropped expires by itself"
+    );
+}
+
+/// A CA may use an authorization again, and with it the value that proves it.
+#[test]
+fn a_proof_that_is_wanted_again_is_not_withdrawn() {
+    let mut world = World::new();
+    // Nothing is withdrawn before the label is there.
+    world.meddle = Some(|request| match request {
+        Request::Dns(DnsOperation::Publish(DnsRecord::Label(_))) => {
+            Some(Answer::Dns(DnsAnswer::Refused("no such zone".into())))
+        }
+        _ => None,
+    });
+    let mut client = Client::enrolled(&mut world, 1);
+    client.order(&mut world);
+    let name = client.names[0].base.clone();
+    let withdrawals = |world: &World| {
+        let line = world.device(client.id.as_ref().unwrap()).line;
+        let mut works = line.zone_chores.iter().map(|chore| &chore.work);
+        works.any(|work| matches!(work, Work::WithdrawTxt(_)))
+    };
+    for (value, withdrawn) in [("first", false), ("first", false), ("second", true)] {
+        let row = until_passing(&mut world, |request| {
+            matches!(request, Request::Ca(CaOperation::Authorizations(_)))
+        });
+        let challenge = Some(Challenge {
+            url: format!("https://ca.test/challenge/0/{name}"),
+            txt_value: value.into(),
+        });
+        let wanted = Authorization {
+            name: name.clone(),
+            state: AuthorizationState::Pending,
+            challenge,
+            problem: None,
+        };
+        world.feed(&row, Answer::Ca(CaAnswer::Authorizations(vec![wanted])));
+        assert_eq!(withdrawals(&world), withdrawn, "{value} is wanted");
+        let row = until_passing(&mut world, |request| {
+            matches!(request, Request::Dns(DnsOperation::Visible(_)))
+        });
+        world.feed(&row, Answer::Ca(problem(CaProblemKind::Other, "no")));
+        assert!(withdrawals(&world), "it failed");
+    }
+}
+
+#[test]
+fn two_certificates_are_revoked_one_after_the_other() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    world.pass(Span::from_days(31));
+    client.order(&mut world);
+    let row = until(&mut world, |request| {
+        matches!(request, Request::Ca(CaOperation::Finalize { .. }))
+    });
+    // The CA is down for revocations, and puts them off.
+    world.meddle = Some(|request| match request {
+        Request::Ca(CaOperation::Revoke { .. }) => Some(Answer::Ca(CaAnswer::Deferred {
+            not_before: Timestamp::from_millis(0),
+            reason: "too many".into(),
+        })),
+        _ => None,
+    });
+    world.command(&client.subject(), Command::Retire);
+    world.outbox.push_back(row);
+    world.pass(Span::from_minutes(10));
+    assert_eq!((world.ca.issued.len(), world.ca.revoked.len()), (2, 0));
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert_eq!(line.ca_chores.len(), 2);
+    world.meddle = None;
+    world.pass(Span::from_hours(2));
+    assert_eq!(world.ca.revoked, world.ca.issued);
+}
+
+#[test]
+fn another_ca_replaces_no_certificate_of_the_first() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    let now = world.now.millis();
+    world.ca.window = Some((now, now + 1000, 3_600_000));
+    world.pass(Span::from_hours(13));
+    let mut raw = raw_config();
+    let other = Ca {
+        name: "other".into(),
+        profile: Some("short".into()),
+        ari: true,
+    };
+    raw.cas.insert(0, other);
+    world.config = Config::new(&CRYPTO, raw).unwrap();
+    client.order(&mut world);
+    match &world.outbox.front().unwrap().request {
+        Request::Ca(CaOperation::NewOrder {
+            ca,
+            replaces,
+            price,
+            ..
+        }) => {
+            assert_eq!(
+                (ca.as_str(), replaces, *price),
+                ("other", &None, Price::Renewal)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_cas_own_words_say_why_an_order_is_over() {
+    let (mut world, client) = ordering();
+    world.meddle = Some(|request| match request {
+        Request::Ca(CaOperation::OrderStatus(order)) => {
+            let CaAnswer::Problem(why) = problem(CaProblemKind::Validation, "NXDOMAIN") else {
+                panic!()
+            };
+            Some(Answer::Ca(CaAnswer::Order(OrderReport {
+                order: order.clone(),
+                state: OrderState::Invalid,
+                expires: None,
+                retry_after: None,
+                problem: Some(why),
+            })))
+        }
+        _ => None,
+    });
+    world.pass(Span::from_seconds(10));
+    assert_waits(&world, &client, "NXDOMAIN");
+}
+
+#[test]
+fn what_answers_as_hq_does_is_no_answer_to_hq() {
+    let (mut world, mut client) = ordering();
+    let row = world.outbox.pop_front().unwrap();
+    world.feed(&row, Answer::Hq(Vec::new()));
+    world.pass(Span::from_minutes(5));
+    assert!(matches!(
+        client.poll(&mut world).status,
+        OrderStatus::Issued(_)
+    ));
+    let subject = "nobody".to_string();
+    let (exchange, answer) = (row.exchange, Answer::Hq(Vec::new()));
+    let input = Input::Answered {
+        subject,
+        exchange,
+        answer,
+    };
+    assert!(world.call(input).is_err());
+}
+
+#[test]
 fn a_window_that_cannot_be_read_is_read_again_and_the_old_one_holds() {
     let mut world = World::new();
     let mut client = Client::serving(&mut world, 1);
@@ -333,11 +511,15 @@ fn a_window_that_cannot_be_read_is_read_again_and_the_old_one_holds() {
             reason: "too many".into(),
         },
         CaAnswer::Revoked,
-    ] {
+    ]
+    .map(Answer::Ca)
+    .into_iter()
+    .chain([super::faults::timed_out()])
+    {
         let row = until_passing(&mut world, |request| {
             matches!(request, Request::Ca(CaOperation::RenewalInfo { .. }))
         });
-        world.feed(&row, Answer::Ca(answer));
+        world.feed(&row, answer);
         assert_eq!(client.poll(&mut world).window, Some(before));
     }
     // A reading comes a sixteenth early at most.

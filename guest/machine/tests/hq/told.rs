@@ -10,7 +10,7 @@ use otscert_machine::peer::{CaOperation, Endpoint, Request};
 use otscert_machine::time::{Span, Timestamp};
 use otscert_machine::types::{DeviceId, Digest, NameMode};
 use otscert_machine::wire::json::Object;
-use otscert_machine::wire::jws::Typ;
+use otscert_machine::wire::jws::{self, Typ, Unverified};
 use otscert_machine::wire::message::{
     Binding, ContactAnswer, EnrolAnswer, OrderAnswer, OrderStatus, PollAnswer, Problem,
 };
@@ -137,6 +137,12 @@ fn a_body_that_does_not_read_is_malformed_at_every_endpoint() {
         let said = client.send(&mut world, endpoint, body);
         assert_eq!(refused(said), ProblemKind::Malformed, "{endpoint:?}");
     }
+    let hq_nonce = client.contact(&mut world).hq_nonce;
+    let whole = client.enrol_bytes(&hq_nonce);
+    let header = Unverified::parse(&whole).unwrap().header().clone();
+    let body = jws::sign(&CRYPTO, &client.seed, &header, &empty).to_bytes();
+    let said = client.send(&mut world, Endpoint::Enrol, body);
+    assert_eq!(refused(said), ProblemKind::Malformed);
     client.token = "a.b".into();
     assert_eq!(client.poll_refused(&mut world), ProblemKind::BadToken);
     client.token = "AA".into();

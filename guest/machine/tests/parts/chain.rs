@@ -190,6 +190,20 @@ fn a_large_certificate_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_chain_that_is_too_large_in_all_is_refused_before_it_is_read() {
+    let four = vec![vec![0; MAX_CERTIFICATE]; 4];
+    let error = Chain::read(four.clone()).unwrap_err();
+    assert!(matches!(error, ChainError::NotDer { .. }), "{error}");
+    let mut more = four;
+    more.push(vec![0]);
+    let error = Chain::read(more).unwrap_err();
+    assert!(
+        matches!(error, ChainError::Total { got: 32_769, .. }),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_leaf_that_could_not_serve_a_page_is_refused() {
     let ca = Ca::new();
     let p256 = KeyPair::generate().unwrap();

@@ -9,6 +9,7 @@ use otscert_machine::wire::message::{
     Address, AddressAnswer, Contact, ContactAnswer, Enrol, EnrolAnswer, Order, OrderAnswer, Poll,
     PollAnswer, Problem, Retire, RetireAnswer,
 };
+use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::{Delegation, Grant};
 use otscert_machine::wire::voucher::Voucher;
 use serde_json::{Value, json};
@@ -60,6 +61,7 @@ fn a_value_that_does_not_parse_is_refused_by_name() {
         ("enrol", "entropy.grade", json!("E")),
         ("enrol", "entropy.sources", json!(vec!["x"; 17])),
         ("enrol", "entropy.sources", json!([1])),
+        ("enrol", "credential.serial", json!(false)),
         ("enrol-claim-code", "credential.claimCode", json!("7K3M")),
         ("enrol-unit-secret", "credential.epoch", json!(1_u64 << 32)),
         ("enrol-unit-secret", "credential.mac", json!("AA")),
@@ -138,8 +140,53 @@ fn a_message_that_is_longer_than_any_is_not_looked_at() {
     bytes.resize(65_536, b' ');
     Unverified::parse(&bytes).unwrap();
     bytes.push(b' ');
-    let error = Unverified::parse(&bytes).unwrap_err().to_string();
-    assert!(error.contains("65537"), "{error}");
+    let error = Unverified::parse(&bytes).unwrap_err();
+    assert!(error.to_string().contains("65537"), "{error}");
+    assert_eq!(ProblemKind::from(&error), ProblemKind::TooLarge);
+}
+
+#[test]
+fn no_other_message_is_a_voucher_and_no_other_signature_makes_one() {
+    let cast = Cast::new();
+    let key = [cast.factory().1];
+    let open = |bytes: &[u8]| Voucher::open(&CRYPTO, HQ_ID, &key, bytes);
+    for (name, file) in stored_messages() {
+        let bytes = text_of(&file, "message").as_bytes();
+        assert_eq!(open(bytes).is_ok(), name == "voucher", "{name}");
+    }
+    let file = &stored_messages()["voucher"];
+    let forged = raw(
+        &cast.stranger().0,
+        &file["header"].to_string(),
+        &file["payload"].to_string(),
+    );
+    assert!(open(forged.as_bytes()).is_err());
+    let delegation = &stored_messages()["delegation"];
+    let forged = raw(
+        &cast.stranger().0,
+        &delegation["header"].to_string(),
+        &delegation["payload"].to_string(),
+    );
+    let forged = Object::parse(forged.as_bytes()).unwrap();
+    assert!(Delegation::open(&CRYPTO, &cast.roots(), &forged).is_err());
+    assert_eq!(cast.hq().sign_again(&CRYPTO, b"not a message"), None);
+    let no_payload = raw(&cast.hq_key().0, &delegation["header"].to_string(), "[]");
+    assert_eq!(cast.hq().sign_again(&CRYPTO, no_payload.as_bytes()), None);
+}
+
+#[test]
+fn whatever_a_text_holds_reads_as_it_was_written() {
+    for c in (0..0x80)
+        .filter_map(char::from_u32)
+        .chain(['\u{e9}', '\u{1f600}'])
+    {
+        let object = Object::default().with_text("text", format!("a{c}b"));
+        assert_eq!(
+            Object::parse(&object.to_bytes()).as_ref(),
+            Ok(&object),
+            "{c:?}"
+        );
+    }
 }
 
 /// Reads the message of a vector with another payload, and says why it is refused.
