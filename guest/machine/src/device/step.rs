@@ -11,7 +11,7 @@ use super::enrolled::{Enrolled, IDLE};
 use super::event::{Effect, Event, Reply, ReplyBody, Step, Verdict};
 use super::state::{AwaitingContact, AwaitingEntropy, Enrolling, Outbox, State, Unit};
 use crate::factory::ClaimCode;
-use crate::peer::{Endpoint, Failure, FailureKind};
+use crate::peer::{Failure, FailureKind};
 use crate::time::{Moment, Monotonic};
 use crate::types::ExchangeId;
 use crate::wire::problem::ProblemKind;
@@ -273,7 +273,7 @@ fn retired(
     let noise = jitter(config, unit);
     let outbox = &mut unit.outbox;
     let first = outbox.waiting.first()?;
-    if first.pending.exchange != exchange || first.pending.endpoint != Endpoint::Retire {
+    if first.pending.exchange != exchange {
         return None;
     }
     if let ReplyBody::Problem(problem) = &reply.body {

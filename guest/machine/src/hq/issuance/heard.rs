@@ -440,12 +440,6 @@ fn checked(desk: &Desk<'_>, attempt: &Attempt, chain: Chain) -> Result<Chain, St
             "the CA certified another key than it was asked to",
         ));
     }
-    let size: usize = chain.certificates().iter().map(Vec::len).sum();
-    if size > MAX_CHAIN_BYTES {
-        return Err(alloc::format!(
-            "the chain has {size} bytes, at most {MAX_CHAIN_BYTES} fit"
-        ));
-    }
     let now = Moment {
         wall: desk.now,
         trust: ClockTrust::Trusted,
@@ -497,5 +491,3 @@ const VISIBLE_LIMIT: Span = Span::from_minutes(10);
 const MAX_FINALIZE: u8 = 5;
 /// Leaves before the current one that are still recognised.
 const MAX_EARLIER: usize = 8;
-/// So that the chain, twice in base64url, fits into one message.
-const MAX_CHAIN_BYTES: usize = 32 * 1024;
