@@ -146,7 +146,10 @@ fn a_chain_that_was_lost_is_ordered_anew() {
         "{}",
         lost.reason
     );
-    // Without the leaf nothing can be revoked, and the name is given up all the same.
+    // Without the leaf no window can be read, and HQ does not try without end.
+    world.pass(Span::from_days(1));
+    assert!(world.summaries[&client.subject()].wake_at.is_none());
+    // Nor can anything be revoked, and the name is given up all the same.
     world.command(&client.subject(), Command::Retire);
     world.pass(Span::from_days(1));
     assert!(world.zone.labels.is_empty() && world.ca.revoked.is_empty());

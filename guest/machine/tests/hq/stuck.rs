@@ -532,6 +532,34 @@ fn a_window_that_cannot_be_read_is_read_again_and_the_old_one_holds() {
 }
 
 #[test]
+fn a_window_is_read_when_it_is_time_and_not_whenever_something_is_due() {
+    let mut world = World::new();
+    let mut client = Client::serving(&mut world, 1);
+    let read = |world: &World| {
+        let rows = world.answered.iter().map(|(row, _)| &row.request);
+        rows.filter(|it| matches!(it, Request::Ca(CaOperation::RenewalInfo { .. })))
+            .count()
+    };
+    world.work();
+    assert_eq!(read(&world), 1);
+    // An order that fails is asked about again and again meanwhile.
+    world.meddle = Some(|request| match request {
+        Request::Ca(CaOperation::NewOrder { .. }) => Some(super::faults::timed_out()),
+        _ => None,
+    });
+    client.order(&mut world);
+    world.pass(Span::from_hours(4));
+    assert!(
+        world.answered.len() > 12,
+        "{} answers",
+        world.answered.len()
+    );
+    assert_eq!(read(&world), 1);
+    world.pass(Span::from_hours(8));
+    assert_eq!(read(&world), 2);
+}
+
+#[test]
 fn a_window_is_news_once_and_also_where_it_is_as_hq_would_have_it() {
     let mut world = World::new();
     let mut client = Client::serving(&mut world, 1);

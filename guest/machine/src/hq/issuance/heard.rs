@@ -297,7 +297,7 @@ impl Line {
             Record::Chain(chain.into_certificates()),
         );
         if reads {
-            self.ask_window(desk, &leaf);
+            self.ask_window(desk, Some(&leaf));
         }
         Issuance::Idle
     }

@@ -223,9 +223,7 @@ impl Line {
                 }
             };
         }
-        if self.reading_is_due(desk.now)
-            && let Some(leaf) = leaf
-        {
+        if self.reading_is_due(desk.now) {
             verdict = Verdict::Taken;
             self.ask_window(desk, leaf);
         }

@@ -111,16 +111,17 @@ impl Certificate {
 
 impl Line {
     /// Asks the CA for the window of the leaf in use.
-    pub(super) fn ask_window(&mut self, desk: &mut Desk<'_>, leaf: &[u8]) {
+    pub(super) fn ask_window(&mut self, desk: &mut Desk<'_>, leaf: Option<&[u8]>) {
         let exchange = self.next_exchange();
         let Some(certificate) = &mut self.certificate else {
             return;
         };
-        if certificate.not_after <= desk.now {
-            // What has ended is renewed as soon as the device comes; no window is needed.
+        // What has ended is renewed as soon as the device comes, and so is what HQ has lost; no
+        // window is needed.
+        let Some(leaf) = leaf.filter(|_| certificate.not_after > desk.now) else {
             certificate.reading = None;
             return;
-        }
+        };
         let tries = certificate.reading.as_ref().map_or(0, |turn| turn.tries);
         let ca = certificate.ca.clone();
         let operation = CaOperation::RenewalInfo {
