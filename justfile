@@ -98,6 +98,10 @@ coverage *args:
     @cargo build --locked --quiet -p otscert-coverage
     @"${CARGO_TARGET_DIR:-target}/debug/otscert-coverage" "$@"
 
+# Changes the machine's code bit by bit and names each change that no test notices (-f FILE: those of one file)
+mutants *args:
+    @tests/mutants/run.sh "$@"
+
 # Runs every fuzz target for SECONDS each
 fuzz SECONDS="30":
     tests/fuzz/run.sh "$1"
