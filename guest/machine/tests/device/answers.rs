@@ -35,7 +35,13 @@ fn an_answer_without_one_of_its_members_or_for_somebody_else_fails_the_exchange(
             let typ = unverified.header().typ;
             let payload: Value = serde_json::from_slice(unverified.payload_unchecked()).unwrap();
             for member in payload.as_object().unwrap().keys() {
-                for other in [json!(false), json!("x"), json!([]), json!({})] {
+                let fits_not = match member.as_str() {
+                    "device" => json!("abcdefghij234567klmn"),
+                    "mode" => json!("word"),
+                    "names" => json!(["other.test"]),
+                    _ => json!({}),
+                };
+                for other in [json!(false), json!("x"), json!([]), fits_not] {
                     let mut changed = payload.clone();
                     changed[member] = other.clone();
                     let changed = Object::parse(changed.to_string().as_bytes()).unwrap();

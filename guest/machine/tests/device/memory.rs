@@ -10,7 +10,7 @@ use otscert_machine::peer::{Endpoint, Request};
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::ExchangeId;
 
-/// The board's only source: a clock, recorded once and played again and again.
+/// A clock, recorded once and played again and again.
 pub(crate) struct Clock {
     /// It names an assessment.
     pub(crate) assessed: bool,
@@ -30,6 +30,8 @@ pub(crate) struct Memory {
     /// The board lists no source at all.
     pub(crate) bare: bool,
     pub(crate) clock: Option<Clock>,
+    /// The operating system's generator gives zeros.
+    pub(crate) stuck: bool,
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
@@ -48,28 +50,27 @@ impl Host for Memory {
         if self.bare {
             return Vec::new();
         }
-        if let Some(clock) = &self.clock {
-            return vec![Source {
-                id: SourceId::new(2),
-                kind: SourceKind::Jitter,
-                family: "jitter".into(),
-                assessment: clock.assessed.then(|| "board".into()),
-                observed_step_ns: 10,
-                label: "recorded".into(),
-            }];
-        }
-        vec![Source {
+        let clock = self.clock.as_ref().map(|clock| Source {
+            id: CLOCK,
+            kind: SourceKind::Jitter,
+            family: "jitter".into(),
+            assessment: clock.assessed.then(|| "board".into()),
+            observed_step_ns: 10,
+            label: "recorded".into(),
+        });
+        let system = Source {
             id: SourceId::new(1),
             kind: SourceKind::System,
             family: "os".into(),
             assessment: None,
             observed_step_ns: 0,
             label: "operating system".into(),
-        }]
+        };
+        [system].into_iter().chain(clock).collect()
     }
 
-    fn sample(&mut self, _: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
-        if let Some(clock) = &mut self.clock {
+    fn sample(&mut self, id: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        if let Some(clock) = self.clock.as_mut().filter(|_| id == CLOCK) {
             if clock.falls_silent_at.is_some_and(|end| clock.at >= end) {
                 return Err(SampleError::NotReady);
             }
@@ -79,6 +80,9 @@ impl Host for Memory {
         }
         if !self.entropy {
             return Err(SampleError::NotReady);
+        }
+        if self.stuck {
+            return Ok(vec![0; len as usize]);
         }
         let mut bytes = Vec::new();
         while bytes.len() < len as usize {
@@ -177,3 +181,4 @@ impl Memory {
 
 /// 65,536 deltas of 4 bytes.
 const RECORDING: &[u8] = include_bytes!("../jitter/native-memwalk.u32");
+const CLOCK: SourceId = SourceId::new(2);

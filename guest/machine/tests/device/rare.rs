@@ -209,6 +209,122 @@ fn the_digest_tells_what_is_stored_and_the_view_what_people_ask() {
 }
 
 #[test]
+fn every_state_has_a_digest_and_a_view() {
+    let mut digests = BTreeSet::new();
+    let benches = super::table::benches();
+    for (name, rig) in &benches {
+        let view: Value = serde_json::from_str(&rig.device.view(rig.now)).unwrap();
+        assert_eq!(view["state"], rig.device.state().name(), "{name}");
+        digests.insert(rig.device.state_digest());
+        let serves = ["Serving", "Renewing"].contains(&rig.device.state().name());
+        assert_eq!(rig.device.credential().is_some(), serves, "{name}");
+    }
+    assert_eq!(digests.len(), benches.len());
+}
+
+#[test]
+fn a_source_that_is_stuck_is_shown_as_faulty() {
+    let mut rig = Rig::new();
+    rig.host.stuck = true;
+    rig.power_on();
+    let shown = |rig: &Rig| {
+        let view: Value = serde_json::from_str(&rig.device.view(rig.now)).unwrap();
+        let sources = view["entropy"]["sources"].as_array().unwrap();
+        let system = sources
+            .iter()
+            .find(|source| source["kind"] == "system")
+            .unwrap();
+        assert!(system["why"].is_string(), "{view}");
+        system["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(shown(&rig), "faulty");
+    rig.wait(Span::from_seconds(5));
+    assert_eq!(
+        (rig.progress().state, shown(&rig).as_str()),
+        ("AwaitingEntropy", "given-up")
+    );
+}
+
+/// Power came back before the board's generator did, and the saved seeds are gone.
+#[test]
+fn a_box_that_starts_without_entropy_signs_nothing_and_goes_on_when_it_has_some() {
+    for delivered in [1, 2, 3] {
+        let mut rig = Rig::new();
+        rig.power_on();
+        for _ in 0..delivered {
+            rig.deliver();
+        }
+        rig.host.entropy = false;
+        rig.host.storage.retain(|key, _| !key.starts_with("seed/"));
+        rig.power_on();
+        let sent = rig.host.sent.len();
+        rig.wait(Span::from_hours(1));
+        assert_eq!(rig.progress().state, "AwaitingCertificate", "{delivered}");
+        let bodies: BTreeSet<_> = rig.host.sent[sent - 1..].iter().collect();
+        assert!(
+            bodies.len() <= 2,
+            "{delivered}: only what was signed before is sent again"
+        );
+        rig.host.entropy = true;
+        rig.wait(Span::from_days(1));
+        assert_eq!(rig.progress().state, "Serving", "{delivered}");
+        assert_eq!((rig.hq.enrolments, rig.hq.orders), (1, 1), "{delivered}");
+    }
+}
+
+#[test]
+fn a_saved_seed_counts_where_storage_keeps_what_it_was_given_and_nowhere_else() {
+    for (durable, fails, expected) in [
+        (true, false, "Serving"),
+        (false, false, "AwaitingEntropy"),
+        (true, true, "AwaitingEntropy"),
+    ] {
+        let mut rig = Rig::new();
+        rig.power_on();
+        rig.deliver();
+        let seeds: Vec<_> = rig
+            .host
+            .storage
+            .iter()
+            .filter(|(key, _)| key.starts_with("seed/"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        assert!(!seeds.is_empty());
+        // Another box on the same board: nothing but the seed.
+        rig.host.storage = seeds.into_iter().collect();
+        rig.hq.forget();
+        rig.host.entropy = false;
+        rig.config.durable_storage = durable;
+        rig.host.fail_write = fails.then_some(rig.host.writes);
+        rig.power_on();
+        rig.wait(Span::from_minutes(1));
+        assert_eq!(
+            rig.progress().state,
+            expected,
+            "durable {durable}, fails {fails}"
+        );
+    }
+}
+
+#[test]
+fn only_hq_takes_a_farewell_also_while_another_operator_is_asked_for_a_seed() {
+    let (mut rig, mut other) = super::seeder::with_seeder();
+    rig.power_on();
+    rig.wait(Span::from_seconds(2));
+    super::seeder::answer(&mut rig, &mut other);
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+    rig.hq.down = true;
+    rig.input(Input::Reset);
+    rig.host.storage.retain(|key, _| !key.starts_with("seed/"));
+    rig.power_on();
+    rig.hq.down = false;
+    rig.wait(Span::from_minutes(5));
+    assert_eq!(rig.progress().state, "AwaitingEntropy");
+    assert_eq!((rig.hq.retired, stored_farewells(&rig)), (1, 0));
+}
+
+#[test]
 fn each_field_of_a_config_that_cannot_be_is_named() {
     type Change = fn(&mut Config);
     let cases: [(&str, &str, Change); 10] = [

@@ -11,7 +11,7 @@ use otscert_machine::entropy::SampleError;
 use otscert_machine::host::Host;
 use otscert_machine::peer::{Failure, FailureKind};
 use otscert_machine::time::Span;
-use otscert_machine::types::{DeviceId, ExchangeId};
+use otscert_machine::types::{DeviceId, ExchangeId, NameMode};
 use otscert_machine::wire::message::RetireAnswer;
 use otscert_machine::wire::problem::ProblemKind;
 
@@ -116,6 +116,13 @@ pub(crate) fn benches() -> Vec<(&'static str, Rig)> {
         rig.settle();
         rig.pass(Span::from_hours(12));
         rig.input(Input::Woke);
+    });
+    bench("serving, address sent", &|rig| {
+        rig.hq.mode = NameMode::Word;
+        rig.power_on();
+        rig.settle();
+        let address = "192.168.1.7".parse().expect("it is one");
+        rig.input(Input::Addresses(vec![address]));
     });
     bench("renewing, order sent", &|rig| {
         rig.power_on();

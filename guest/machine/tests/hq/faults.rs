@@ -176,11 +176,9 @@ fn orders_that_fail_wait_longer_each_time_and_come_to_an_end() {
             waits.push(waiting.until.since(world.now).millis() / 60_000);
             let polled = client.poll(&mut world);
             assert_eq!(polled.status, OrderStatus::Working);
-            assert!(
-                polled.reason.contains("does not want to"),
-                "{}",
-                polled.reason
-            );
+            let until = waiting.until;
+            let reason = format!("the next order begins at {until}: the CA does not want to");
+            assert_eq!(polled.reason, reason);
             world.now = waiting.until;
             world.call(Input::Due(client.subject())).unwrap();
         }
