@@ -271,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn spans_are_written_in_their_largest_unit() {
+        for (millis, text) in [
+            (999, "999 ms"),
+            (119_999, "119 s"),
+            (120_000, "2 min"),
+            (7_200_000, "2 h"),
+            (172_799_999, "47 h"),
+            (172_800_000, "2 days"),
+        ] {
+            assert_eq!(Span::from_millis(millis).to_string(), text);
+        }
+        assert_eq!(alloc::format!("{:?}", Span::from_seconds(1)), "1000ms");
+    }
+
+    #[test]
     fn arithmetic_saturates() {
         let end = Timestamp::from_millis(u64::MAX);
         assert_eq!(end + Span::from_days(1), end);

@@ -4,7 +4,6 @@ use alloc::string::String;
 
 use super::drive::Device;
 use super::progress::Progress;
-use super::state::State;
 use crate::entropy::{Bits, Class, Entropy, SourceState};
 use crate::record::{self, RecordKind};
 use crate::time::Moment;
@@ -106,12 +105,4 @@ fn bits(bits: &Bits) -> Object {
         let letter: String = core::iter::once(class.letter()).collect();
         object.with_number(&letter, bits.of(class).into())
     })
-}
-
-impl State {
-    /// Whether this state holds a certificate that its host should serve.
-    #[must_use]
-    pub const fn serves(&self) -> bool {
-        self.credential().is_some()
-    }
 }

@@ -7,7 +7,7 @@ use otscert_machine::describe;
 use otscert_machine::device::drive::Input;
 use otscert_machine::factory::UnitSecret;
 use otscert_machine::hq::drive::Command;
-use otscert_machine::peer::{Answer, DnsAnswer, Endpoint, Request};
+use otscert_machine::peer::{Answer, CaProblemKind, DnsAnswer, Endpoint, Request};
 use otscert_machine::record::RecordKind;
 use otscert_machine::time::Span;
 use otscert_machine::types::Digest;
@@ -140,6 +140,17 @@ fn people_read_what_waits_and_why() {
         "{record}"
     );
 
+    world.meddle = None;
+    let mut given_up = Client::enrolled(&mut world, 3);
+    world.work();
+    given_up.order(&mut world);
+    let never = super::peers::problem(CaProblemKind::BadCsr, "never");
+    world.script.push_back(Some(Answer::Ca(never)));
+    world.work_once();
+    let record = shown(&world, &given_up);
+    assert_eq!(record["issuance"]["state"], "Failed", "{record}");
+    assert!(record["issuance"]["orderAfter"].is_string(), "{record}");
+
     let mut original = Client::enrolled(&mut world, 2);
     let mut copy = original.clone();
     copy.nonces += 1000;
@@ -184,7 +195,14 @@ fn of_a_message_people_see_all_but_seeds_and_codes() {
         assert!(!text.contains(code.expose()), "{text}");
     }
     let reply = world.request(Endpoint::Enrol, b"{}");
-    for bytes in [b"{}".as_slice(), b"", &reply.body[1..]] {
+    let mut stranger = Client::new(5);
+    stranger.enrol(&mut world);
+    let shown = describe::message(&stranger.sent[0].1).unwrap();
+    assert!(shown.contains("\"credential\":{}"), "{shown}");
+    let mut list: Value = serde_json::from_slice(&stranger.sent[0].1).unwrap();
+    list["payload"] = "W10".into();
+    let list = list.to_string();
+    for bytes in [b"{}".as_slice(), b"", &reply.body[1..], list.as_bytes()] {
         describe::message(bytes).unwrap_err();
     }
 }

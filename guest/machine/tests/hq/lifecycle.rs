@@ -4,7 +4,9 @@ use otscert_machine::hq::drive::{Command, Input};
 use otscert_machine::hq::event::NoteKind;
 use otscert_machine::hq::issuance::Issuance;
 use otscert_machine::hq::records::Key;
-use otscert_machine::peer::{Endpoint, OrderState, Price};
+use otscert_machine::peer::{
+    Answer, CaAnswer, CaOperation, CaProblemKind, Endpoint, OrderReport, OrderState, Price, Request,
+};
 use otscert_machine::time::Span;
 use otscert_machine::types::{CertName, Digest};
 use otscert_machine::wire::message::OrderStatus;
@@ -336,6 +338,109 @@ fn another_key_takes_the_place_of_the_first_until_the_csr_has_left() {
         OrderStatus::Issued(_)
     ));
     assert_eq!(world.ca.issued.len(), 1);
+}
+
+#[test]
+fn another_key_is_taken_in_every_state_before_the_csr_has_left_and_in_none_after() {
+    let mut taken = Vec::new();
+    for steps in 0..14 {
+        let mut world = World::new();
+        let mut client = Client::enrolled(&mut world, 1);
+        world.work();
+        client.order(&mut world);
+        for _ in 0..steps {
+            if world.work_once() {
+                continue;
+            }
+            world.now = world.summaries[&client.subject()].wake_at.unwrap();
+            world.call(Input::Due(client.subject())).unwrap();
+        }
+        let state = world
+            .device(client.id.as_ref().unwrap())
+            .line
+            .issuance
+            .name();
+        match client.order(&mut world) {
+            Said::Order(_) => taken.push((state, true)),
+            Said::Problem(problem) => {
+                assert_eq!(problem.kind, Some(ProblemKind::OrderInProgress), "{state}");
+                taken.push((state, false));
+            }
+            other => panic!("{state}: {other:?}"),
+        }
+        world.pass(Span::from_minutes(3));
+        let status = client.poll(&mut world).status;
+        assert!(
+            matches!(status, OrderStatus::Issued(_)),
+            "{state}: {status:?}"
+        );
+    }
+    taken.dedup();
+    let states = taken
+        .iter()
+        .map(|(state, taken)| format!("{state} {taken}"));
+    let states: Vec<_> = states.collect();
+    assert_eq!(
+        states,
+        [
+            "AwaitingOrder true",
+            "AwaitingAuthorizations true",
+            "Publishing true",
+            "AwaitingVisible true",
+            "Confirming true",
+            "AwaitingReady true",
+            "Finalizing false",
+            "AwaitingIssue false",
+            "AwaitingChain false",
+            "Idle true",
+        ]
+    );
+}
+
+#[test]
+fn a_csr_that_left_is_not_exchanged_although_the_ca_goes_back() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.work();
+    client.order(&mut world);
+    world.meddle = Some(|request| match request {
+        Request::Ca(CaOperation::Finalize { order, .. }) => {
+            Some(Answer::Ca(CaAnswer::Order(OrderReport {
+                order: order.clone(),
+                state: OrderState::Pending,
+                expires: None,
+                retry_after: Some(Span::from_hours(1)),
+                problem: None,
+            })))
+        }
+        _ => None,
+    });
+    world.pass(Span::from_seconds(10));
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert_eq!(line.issuance.name(), "AwaitingReady");
+    let said = client.order(&mut world);
+    assert_eq!(refused(said), ProblemKind::OrderInProgress);
+}
+
+#[test]
+fn a_waiting_order_takes_another_key_and_begins_with_it() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.work();
+    client.order(&mut world);
+    let no = super::peers::problem(CaProblemKind::Other, "no");
+    world.script.push_back(Some(Answer::Ca(no)));
+    world.work_once();
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert_eq!(line.issuance.name(), "Waiting");
+    let key = client.new_key();
+    let csr = client.csr(&key);
+    assert!(matches!(
+        client.order_with(&mut world, csr.clone()),
+        Said::Order(_)
+    ));
+    world.pass(Span::from_minutes(3));
+    assert_eq!(world.ca.orders[0].csr, csr);
 }
 
 #[test]

@@ -127,6 +127,9 @@ fn button_presses_count_a_bit_each_by_a_fine_clock_and_never_enough_alone() {
             "{presses} in steps of {step} ns"
         );
         assert_eq!(entropy.grade(), Grade::D);
+        // More presses are wanted until they count all that they can.
+        let wanted = entropy.wants(std::slice::from_ref(&timing));
+        assert_eq!(wanted.is_empty(), expected == 64, "{wanted:?}");
     }
 }
 

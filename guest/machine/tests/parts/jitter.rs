@@ -199,6 +199,64 @@ fn played(assessments: &[Assessment], source: &Source, recording: &[u8]) -> Entr
     entropy
 }
 
+#[test]
+fn an_assessment_without_one_of_its_members_is_none() {
+    let whole = payload(10, LEAST_ENTROPY);
+    assert_eq!(
+        opened(&whole, 1, Typ::Assessment).unwrap().cause,
+        "two oscillators"
+    );
+    let no_number = whole.clone().with_text("stepNs", "ten");
+    let no_text = whole.clone().with_number("id", 1);
+    let no_list = whole.clone().with_text("models", "m1");
+    let no_model = whole.clone().with_texts("models", [""]);
+    let no_entropy = whole.clone().with_text("minEntropy", "much");
+    let no_cause = whole.with_number("cause", 1);
+    for (member, payload) in [
+        ("stepNs", no_number),
+        ("id", no_text),
+        ("models", no_list),
+        ("models", no_model),
+        ("minEntropy", no_entropy),
+        ("cause", no_cause),
+    ] {
+        let error = opened(&payload, 1, Typ::Assessment).unwrap_err();
+        assert!(error.contains(member), "{member}: {error}");
+    }
+    let no_message = Assessment::open(&RustCrypto, &roots_of(1), &payload(10, LEAST_ENTROPY));
+    assert!(no_message.is_err());
+}
+
+/// The clock of another board, or of this one in another mode, counts in other steps.
+#[test]
+fn an_assessment_holds_for_a_clock_that_counts_as_the_assessed_one_did() {
+    let assessed = assessment(10);
+    for (step, named, holds) in [
+        (10, Some("board"), true),
+        (5, Some("board"), true),
+        (20, Some("board"), true),
+        (4, Some("board"), false),
+        (21, Some("board"), false),
+        (0, Some("board"), false),
+        (10, Some("other"), false),
+        (10, None, false),
+    ] {
+        assert_eq!(
+            assessed.covers(&clock(step, named)),
+            holds,
+            "{step} {named:?}"
+        );
+    }
+}
+
+fn roots_of(n: u8) -> Roots {
+    let key = RustCrypto.ed25519_public(&Secret::new([n; 32]));
+    Roots {
+        hq_id: "hq.test".into(),
+        keys: vec![Ed25519Public::new(key)],
+    }
+}
+
 fn recording(name: &str) -> &'static [u8] {
     let found = RECORDINGS.iter().find(|(it, _)| *it == name);
     found.expect("there is such a recording").1

@@ -175,6 +175,18 @@ fn no_other_message_is_a_voucher_and_no_other_signature_makes_one() {
 }
 
 #[test]
+fn what_a_box_does_not_say_is_not_written() {
+    let poll = &stored_messages()["poll"]["payload"];
+    let mut poll = Poll::parse(&object(poll)).unwrap();
+    poll.boot_count = None;
+    let written = poll.to_object();
+    for member in ["bootCount", "serving", "trouble"] {
+        assert!(written.member(member).is_none(), "{member}");
+    }
+    assert_eq!(Poll::parse(&written), Ok(poll));
+}
+
+#[test]
 fn whatever_a_text_holds_reads_as_it_was_written() {
     for c in (0..0x80)
         .filter_map(char::from_u32)
