@@ -3,7 +3,7 @@
 
 use otscert_crypto::RustCrypto;
 use otscert_machine::device::event::{Event, Verdict};
-use otscert_machine::device::step;
+use otscert_machine::device::{State, step};
 use otscert_machine::peer::{Answer, CaAnswer, DnsAnswer};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::Unverified;
@@ -51,6 +51,12 @@ fn an_answer_without_one_of_its_members_or_for_somebody_else_fails_the_exchange(
                         // What only people read may be any text, and a list may be empty: of an
                         // empty chain its reader complains.
                         assert!(FREE.contains(&member.as_str()), "{name}: {member}: {other}");
+                        if member == "chain" {
+                            let state = rig.device.state();
+                            let step = step(&rig.config, state.clone(), rig.now, event);
+                            let version = |state: &State| state.credential().map(|it| it.version);
+                            assert_eq!(version(&step.state), version(state), "{name}");
+                        }
                         // A refusal is for whoever asked: the request's digest says so.
                         assert!(member != "sub" || refuse.is_some(), "{name}");
                         continue;

@@ -1,6 +1,8 @@
 //! A board whose only source is its clock: it counts where the maker's HQ signed an assessment of
 //! the board, for this model, and nowhere else.
 
+use otscert_machine::device::drive::Input;
+use otscert_machine::entropy::generator::RESEED_AFTER;
 use otscert_machine::entropy::{Assessment, Grade};
 use otscert_machine::time::Span;
 use otscert_machine::types::ShortText;
@@ -32,6 +34,23 @@ fn a_board_with_an_assessed_clock_serves_and_every_other_waits() {
             progress.reason
         );
     }
+}
+
+#[test]
+fn a_generator_that_gave_much_is_given_fresh_samples_of_the_clock() {
+    let mut rig = with_clock(&["m1"], true);
+    rig.power_on();
+    rig.wait(Span::from_minutes(1));
+    assert_eq!(rig.progress().state, "Serving");
+    rig.input(Input::Woke);
+    let before = rig.host.clock.as_ref().unwrap().at;
+    rig.input(Input::Woke);
+    assert_eq!(rig.host.clock.as_ref().unwrap().at, before, "it has enough");
+    for n in 0..RESEED_AFTER / 32 + 1 {
+        rig.device.derive(&n.to_string()).unwrap();
+    }
+    rig.input(Input::Woke);
+    assert!(rig.host.clock.as_ref().unwrap().at > before);
 }
 
 /// A clock is sampled often, and each sample is a fraction of what is needed.

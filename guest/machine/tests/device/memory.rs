@@ -32,6 +32,8 @@ pub(crate) struct Memory {
     pub(crate) clock: Option<Clock>,
     /// The operating system's generator gives zeros.
     pub(crate) stuck: bool,
+    /// There is a button, which nobody presses.
+    pub(crate) button: bool,
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
@@ -66,7 +68,15 @@ impl Host for Memory {
             observed_step_ns: 0,
             label: "operating system".into(),
         };
-        [system].into_iter().chain(clock).collect()
+        let button = self.button.then(|| Source {
+            id: BUTTON,
+            kind: SourceKind::UserTiming,
+            family: "button".into(),
+            assessment: None,
+            observed_step_ns: 1,
+            label: "button".into(),
+        });
+        button.into_iter().chain([system]).chain(clock).collect()
     }
 
     fn sample(&mut self, id: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
@@ -78,7 +88,7 @@ impl Host for Memory {
             clock.at += len as usize;
             return Ok(bytes.take(len as usize).copied().collect());
         }
-        if !self.entropy {
+        if !self.entropy || id == BUTTON {
             return Err(SampleError::NotReady);
         }
         if self.stuck {
@@ -182,3 +192,4 @@ impl Memory {
 /// 65,536 deltas of 4 bytes.
 const RECORDING: &[u8] = include_bytes!("../jitter/native-memwalk.u32");
 const CLOCK: SourceId = SourceId::new(2);
+const BUTTON: SourceId = SourceId::new(3);

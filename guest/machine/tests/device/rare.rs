@@ -8,8 +8,9 @@ use otscert_machine::crypto::SecretBytes;
 use otscert_machine::device::Device;
 use otscert_machine::device::config::Config;
 use otscert_machine::device::drive::{DriveError, Input};
+use otscert_machine::entropy::generator::RESEED_AFTER;
 use otscert_machine::factory::UnitSecret;
-use otscert_machine::peer::Endpoint;
+use otscert_machine::peer::{Answer, Endpoint, Failure, FailureKind};
 use otscert_machine::time::Span;
 use otscert_machine::types::{NameMode, ShortText};
 use otscert_machine::wire::problem::ProblemKind;
@@ -91,6 +92,14 @@ fn an_order_that_hq_gives_up_is_ordered_anew_and_not_in_haste() {
     rig.hq.give_up = false;
     rig.wait(Span::from_days(2));
     assert_eq!(rig.progress().credential_version, 2);
+    // A word about an order that the box does not have.
+    rig.hq.give_up = true;
+    rig.wait(Span::from_days(2));
+    let progress = rig.progress();
+    assert_eq!(
+        (progress.state, progress.credential_version),
+        ("Serving", 2)
+    );
 }
 
 #[test]
@@ -322,6 +331,121 @@ fn only_hq_takes_a_farewell_also_while_another_operator_is_asked_for_a_seed() {
     rig.wait(Span::from_minutes(5));
     assert_eq!(rig.progress().state, "AwaitingEntropy");
     assert_eq!((rig.hq.retired, stored_farewells(&rig)), (1, 0));
+}
+
+#[test]
+fn seeds_that_cannot_be_removed_are_removed_later() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    let seeds = |rig: &Rig| {
+        let keys = rig.host.storage.keys();
+        keys.filter(|key| key.starts_with("seed/")).count()
+    };
+    assert!(seeds(&rig) > 0);
+    // The source that they rest on is found out.
+    rig.host.stuck = true;
+    for n in 0..RESEED_AFTER / 32 + 1 {
+        rig.device.derive(&n.to_string()).unwrap();
+    }
+    rig.host.fail_write = Some(rig.host.writes);
+    rig.input(Input::Woke);
+    assert!(seeds(&rig) > 0, "the removal failed");
+    rig.input(Input::Woke);
+    assert_eq!(seeds(&rig), 0);
+}
+
+#[test]
+fn a_write_that_fails_when_entropy_comes_loses_nothing() {
+    let mut rig = Rig::new();
+    rig.host.entropy = false;
+    rig.host.button = true;
+    rig.power_on();
+    rig.wait(Span::from_seconds(5));
+    assert_eq!(rig.progress().state, "AwaitingEntropy");
+    rig.host.entropy = true;
+    rig.host.fail_write = Some(rig.host.writes);
+    rig.input(Input::Woke);
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+    assert_eq!(rig.hq.enrolments, 1);
+    // A nonce is drawn of what gives something, and never of a button.
+    rig.input(Input::Reset);
+    rig.wait(Span::from_minutes(10));
+    assert_eq!((rig.progress().state, rig.hq.retired), ("Serving", 1));
+}
+
+#[test]
+fn a_refusal_without_a_detail_is_its_title() {
+    let mut rig = Rig::new();
+    rig.hq.silent = true;
+    rig.hq.refuse_enrol = Some(ProblemKind::AdmissionClosed);
+    rig.power_on();
+    rig.wait(Span::from_seconds(10));
+    let reason = rig.progress().reason;
+    assert!(
+        reason.contains(ProblemKind::AdmissionClosed.title()),
+        "{reason}"
+    );
+    assert!(!reason.contains("The test says so."), "{reason}");
+}
+
+/// It was known, power came back without entropy, and HQ has forgotten it meanwhile.
+#[test]
+fn a_box_that_hq_forgot_waits_for_entropy_before_it_shows_its_grant() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    rig.pass(Span::from_hours(13));
+    rig.input(Input::Woke);
+    assert!(
+        rig.device.state().pending().is_some(),
+        "a poll is on its way"
+    );
+    rig.host.entropy = false;
+    rig.host.storage.retain(|key, _| !key.starts_with("seed/"));
+    rig.hq.forget();
+    rig.power_on();
+    rig.wait(Span::from_hours(1));
+    assert_eq!((rig.progress().state, rig.hq.reinstated), ("Serving", 0));
+    rig.host.entropy = true;
+    rig.wait(Span::from_hours(1));
+    assert_eq!(rig.hq.reinstated, 1);
+
+    // The same before it has a name: its nonce went stale.
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.deliver();
+    rig.host.entropy = false;
+    rig.host.storage.retain(|key, _| !key.starts_with("seed/"));
+    rig.hq.refuse_enrol = Some(ProblemKind::StaleNonce);
+    rig.power_on();
+    rig.wait(Span::from_minutes(10));
+    assert_eq!(rig.progress().state, "Enrolling");
+    rig.hq.refuse_enrol = None;
+    rig.host.entropy = true;
+    rig.wait(Span::from_hours(2));
+    assert_eq!((rig.progress().state, rig.hq.enrolments), ("Serving", 1));
+}
+
+#[test]
+fn a_second_operator_is_not_asked_again_before_it_is_time() {
+    let (mut rig, _) = super::seeder::with_seeder();
+    rig.power_on();
+    rig.wait(Span::from_seconds(2));
+    let (exchange, _) = rig.host.asked.remove(0);
+    let answer = Answer::Failed(Failure {
+        kind: FailureKind::Unreachable,
+        detail: "refused".into(),
+        retry_after: None,
+    });
+    rig.input(Input::Answered { exchange, answer });
+    for _ in 0..3 {
+        rig.input(Input::Woke);
+    }
+    assert!(rig.host.asked.is_empty(), "in no time");
+    rig.wait(Span::from_minutes(5));
+    assert_eq!(rig.host.asked.len(), 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use otscert_machine::peer::{Answer, CaProblemKind, DnsAnswer, Endpoint, Request}
 use otscert_machine::record::RecordKind;
 use otscert_machine::time::Span;
 use otscert_machine::types::Digest;
+use otscert_machine::wire::json::Object;
 use otscert_machine::wire::message::{Contact, UnitClaim};
 use otscert_machine::x509::csr;
 use serde_json::Value;
@@ -54,8 +55,18 @@ fn a_record_that_does_not_read_is_an_error_whatever_its_kind() {
         .map(|kind| kind.as_str().to_owned())
         .collect();
     assert_eq!(kinds.into_inner(), every);
-    let error = describe::record(&CRYPTO, "x", b"no record").unwrap_err();
-    assert!(error.contains("no record"), "{error}");
+    for bytes in [
+        &b"no record"[..],
+        b"no record at all",
+        b"OTSC\x09\x01\0\0\0\0",
+        b"OTSC\x01\x99\0\0\0\0",
+    ] {
+        let error = describe::record(&CRYPTO, "x", bytes).unwrap_err();
+        assert!(error.contains("no record"), "{error}");
+    }
+    // Of a record of the other role HQ has nothing to show.
+    let other = otscert_machine::hq::describe::describe(&CRYPTO, RecordKind::Device, b"");
+    assert_eq!(other, Ok(Object::default()));
 }
 
 /// Shows `see` the records of a box and of HQ, whenever they may have changed, from a first contact

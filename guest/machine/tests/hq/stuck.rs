@@ -201,6 +201,21 @@ fn a_certificate_for_several_names_proves_each_and_tells_the_ca_once_all_are_sho
     let names = "hq.dev.test, hq2.dev.test, www.dev.test";
     assert!(ordered.text.contains(names), "{}", ordered.text);
 
+    // The next one's proofs are other names' too, while none is withdrawn.
+    world.meddle = Some(|request| match request {
+        Request::Dns(DnsOperation::Withdraw(_)) => Some(super::faults::timed_out()),
+        _ => None,
+    });
+    for key in [10, 11] {
+        let csr = csr::build(&CRYPTO, &seed(key), &world.config.own_names, &[1; 32]).unwrap();
+        world.command("own", Command::OwnCsr(csr));
+        world.pass(Span::from_seconds(20));
+    }
+    assert_eq!(world.ca.issued.len(), 3);
+    world.meddle = None;
+    world.pass(Span::from_hours(1));
+    assert!(world.zone.txt.is_empty(), "{:?}", world.zone.txt);
+
     // With other names in the config it is another certificate, not a renewal.
     let mut raw = raw_config();
     raw.own_names = vec!["hq.dev.test".into()];
@@ -208,7 +223,55 @@ fn a_certificate_for_several_names_proves_each_and_tells_the_ca_once_all_are_sho
     let csr = csr::build(&CRYPTO, &seed(9), &world.config.own_names, &[1; 32]).unwrap();
     world.command("own", Command::OwnCsr(csr));
     world.pass(Span::from_seconds(5));
-    assert_eq!(world.ca.orders[1].price, Price::First);
+    assert_eq!(world.ca.orders.last().unwrap().price, Price::First);
+}
+
+#[test]
+fn addresses_that_nobody_was_told_give_way_to_newer_ones_and_nothing_else_does() {
+    let mut world = World::new();
+    let mut client = Client::of_model(1, "word-box");
+    client.enrol(&mut world);
+    world.work();
+    world.meddle = Some(|request| match request {
+        Request::Dns(DnsOperation::Publish(DnsRecord::Addresses { .. })) => {
+            Some(super::faults::timed_out())
+        }
+        _ => None,
+    });
+    client.report(&mut world, &["10.0.0.1"]);
+    client.obtain(&mut world);
+    for address in ["10.0.0.2", "10.0.0.3"] {
+        client.report(&mut world, &[address]);
+    }
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    let works: Vec<_> = line.zone_chores.iter().map(|chore| &chore.work).collect();
+    assert!(
+        matches!(
+            works[..],
+            [
+                Work::PublishAddresses(..),
+                Work::WithdrawTxt(_),
+                Work::PublishAddresses(..)
+            ]
+        ),
+        "{works:?}"
+    );
+    world.meddle = None;
+    world.pass(Span::from_hours(1));
+    let name = &client.names[0].base;
+    let newest: std::net::IpAddr = "10.0.0.3".parse().unwrap();
+    assert_eq!(world.zone.addresses[name], [newest]);
+    world.meddle = Some(|request| match request {
+        Request::Dns(DnsOperation::Withdraw(_)) => Some(super::faults::timed_out()),
+        _ => None,
+    });
+    world.command(&client.subject(), Command::Retire);
+    world.work();
+    let last = &world.notes.last().unwrap().text;
+    assert_eq!(
+        last,
+        "withdrawing the addresses: no answer in time; tried again"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use otscert_machine::hq::names::Label;
 use otscert_machine::hq::seal::Sealed;
 use otscert_machine::peer::{CaOperation, Endpoint, Request};
 use otscert_machine::time::{Span, Timestamp};
-use otscert_machine::types::{DeviceId, Digest, NameMode};
+use otscert_machine::types::{DeviceId, Digest, DnsName, NameMode};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{self, Typ, Unverified};
 use otscert_machine::wire::message::{
@@ -278,6 +278,14 @@ fn labels_and_subjects_are_what_they_look_like() {
     assert_eq!(
         (label.as_str(), label.to_string()),
         ("5jk2mnbv7q3wz6xr4tyhga9pce", label.to_string())
+    );
+    let long = format!("{}.aa", vec!["a".repeat(62); 4].join("."));
+    assert_eq!(long.len(), 254);
+    assert!(DnsName::parse(&long).is_err() && DnsName::parse(&long[1..]).is_ok());
+    assert_eq!(
+        otscert_machine::types::base32(&[0; 5]),
+        "aaaaaaaa",
+        "nothing is left over"
     );
     for wrong in ["", "a.b", "-a"] {
         assert!(Label::parse(wrong).is_err(), "{wrong}");

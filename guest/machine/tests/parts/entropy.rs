@@ -37,6 +37,9 @@ fn each_grade_has_a_letter_and_says_something_else_to_owners_and_operators() {
         .flat_map(|grade| [grade.sentence(), grade.sentence_for_operators()])
         .collect();
     assert_eq!(said.len(), 8);
+    let secret = otscert_machine::crypto::SecretBytes::new(vec![77; 4]);
+    assert!(!format!("{secret:?}").contains("77"));
+    assert_eq!(SourceId::new(7).number(), 7);
 }
 
 #[test]

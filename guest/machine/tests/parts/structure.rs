@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::Secret;
+use otscert_machine::x509::chain::ChainError;
 use otscert_machine::x509::{Chain, csr};
 
 use crate::chain::{fixed_chain, names};
+use crate::der::{sequence, tlv};
 
 #[test]
 fn a_certificate_without_one_of_its_elements_is_refused() {
@@ -15,8 +17,8 @@ fn a_certificate_without_one_of_its_elements_is_refused() {
     let whole = Chain::read(vec![der.clone()]).unwrap();
     let mut taken = 0;
     for element in elements(&der) {
-        for other in [&[][..], &[0x05, 0x00], &[0x04, 0x01, 0x00]] {
-            let Ok(read) = Chain::read(vec![replaced(&der, &element, other)]) else {
+        for other in others() {
+            let Ok(read) = Chain::read(vec![replaced(&der, &element, &other)]) else {
                 continue;
             };
             // What may be absent says nothing of the key and its dates, and a name that is not
@@ -32,7 +34,8 @@ fn a_certificate_without_one_of_its_elements_is_refused() {
             taken += 1;
         }
     }
-    assert!(taken < elements(&der).len(), "{taken} changes were taken");
+    let tried = elements(&der).len() * others().len();
+    assert!(taken * 4 < tried, "{taken} of {tried} changes were taken");
 }
 
 #[test]
@@ -47,14 +50,114 @@ fn a_request_without_one_of_its_elements_is_refused() {
     .unwrap();
     csr::check(&RustCrypto, &der).unwrap();
     for element in elements(&der) {
-        for other in [&[][..], &[0x05, 0x00], &[0x04, 0x01, 0x00]] {
-            let changed = replaced(&der, &element, other);
-            assert!(
-                csr::check(&RustCrypto, &changed).is_err(),
-                "{element:?}: {other:?}"
-            );
+        for other in others() {
+            let changed = replaced(&der, &element, &other);
+            // An element may be what stands in its place already.
+            let refused = changed == der || csr::check(&RustCrypto, &changed).is_err();
+            assert!(refused, "{element:?}: {other:?}");
         }
     }
+}
+
+/// With a subject, which ours have not.
+#[test]
+fn a_request_of_others_without_one_of_its_elements_is_refused() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let mut name = rcgen::DistinguishedName::new();
+    name.push(rcgen::DnType::CommonName, "a.example");
+    params.distinguished_name = name.clone();
+    let der = params.serialize_request(&key).unwrap().der().to_vec();
+    csr::check(&RustCrypto, &der).unwrap();
+    for element in elements(&der) {
+        for other in others() {
+            let changed = replaced(&der, &element, &other);
+            let refused = changed == der || csr::check(&RustCrypto, &changed).is_err();
+            assert!(refused, "{element:?}: {other:?}");
+        }
+    }
+    name.push(rcgen::DnType::OrganizationName, "a.example");
+    let mut other = rcgen::DistinguishedName::new();
+    other.push(rcgen::DnType::OrganizationName, "a.example");
+    for name in [name, other] {
+        params.distinguished_name = name;
+        let der = params.serialize_request(&key).unwrap().der().to_vec();
+        assert!(csr::check(&RustCrypto, &der).is_err());
+    }
+}
+
+#[test]
+fn a_leaf_that_says_that_it_is_no_ca_reads_the_same_or_not_at_all() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    params.not_before = rcgen::date_time_ymd(2026, 11, 1);
+    params.not_after = rcgen::date_time_ymd(2026, 12, 1);
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let whole = Chain::read(vec![der.clone()]).unwrap();
+    for element in elements(&der) {
+        for other in others() {
+            if let Ok(read) = Chain::read(vec![replaced(&der, &element, &other)]) {
+                assert_eq!(read.leaf().public, whole.leaf().public, "{element:?}");
+            }
+        }
+    }
+}
+
+/// The keys that certificates have elsewhere are called by their names.
+#[test]
+fn a_leaf_with_another_kind_of_key_is_refused_by_the_keys_name() {
+    let der = fixed_chain().remove(0);
+    for (name, algorithm) in KEYS {
+        let other = sequence(&[&sequence(&[algorithm]), &[0x03, 0x02, 0x00, 0x01]]);
+        let changed = elements(&der)
+            .into_iter()
+            .map(|element| Chain::read(vec![replaced(&der, &element, &other)]));
+        let refused = changed.filter_map(|read| match read {
+            Err(error @ ChainError::KeyAlgorithm { .. }) => Some(error.to_string()),
+            Ok(_) | Err(_) => None,
+        });
+        let refused: Vec<_> = refused.collect();
+        assert!(
+            refused.iter().any(|error| error.contains(name)),
+            "{name}: {refused:?}"
+        );
+    }
+}
+
+/// Nothing, and what may stand in the place of an element.
+fn others() -> Vec<Vec<u8>> {
+    let common_name: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
+    let text: &[u8] = &[0x0c, 0x01, b'a'];
+    let attribute = sequence(&[common_name, text]);
+    let relative = tlv(0x31, &[&attribute]);
+    let long = sequence(&[common_name, text, &[0x05, 0x00]]);
+    let time = tlv(0x18, &[b"20261101000000Z"]);
+    vec![
+        Vec::new(),
+        vec![0x05, 0x00],
+        vec![0x04, 0x01, 0x00],
+        // Lengths that go beyond what holds them.
+        vec![0x30, 0x7f],
+        vec![0x81, 0x7f],
+        vec![0xa3, 0x7f],
+        vec![0x01, 0x7f],
+        // A number of more than 256 bits, and one that is negative.
+        tlv(0x02, &[&[1; 40]]),
+        vec![0x02, 0x01, 0x80],
+        // A truth value of two bytes.
+        vec![0x01, 0x02, 0x00, 0x00],
+        // Names of too many parts, of too many parts in one, and of a part with more behind it.
+        sequence(&vec![&relative[..]; 40]),
+        sequence(&[&tlv(0x31, &vec![&attribute[..]; 40])]),
+        sequence(&[&tlv(0x31, &[&long])]),
+        // Three times where two should be, and times before 1970.
+        sequence(&[&time, &time, &time]),
+        tlv(0x18, &[b"00300101000000Z"]),
+        tlv(0x17, &[b"600101000000Z"]),
+    ]
 }
 
 /// An element: where it stands, and the containers that it stands in.
@@ -90,6 +193,11 @@ fn collect(der: &[u8], content: Range<usize>, outer: &[Range<usize>], found: &mu
         outer.push(place);
         let holds = match tag {
             0x04 => parts(der, inner.clone()),
+            // A bit string begins with the number of bits that its last byte lacks.
+            0x03 if der.get(inner.start) == Some(&0) && parts(der, inner.start + 1..inner.end) => {
+                collect(der, inner.start + 1..inner.end, &outer, found);
+                false
+            }
             _ => tag & 0x20 != 0,
         };
         if holds {
@@ -137,8 +245,24 @@ fn replaced(der: &[u8], element: &Element, other: &[u8]) -> Vec<u8> {
             &bytes,
             &der[place.end..inner.end],
         ];
-        bytes = crate::der::tlv(der[outer.start], &parts);
+        bytes = tlv(der[outer.start], &parts);
         place = outer.clone();
     }
     bytes
 }
+
+/// Kinds of keys by name, as their algorithm is written.
+const KEYS: [(&str, &[u8]); 3] = [
+    (
+        "RSA",
+        &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0],
+    ),
+    ("Ed25519", &[6, 3, 0x2b, 0x65, 0x70]),
+    // id-ecPublicKey with secp521r1 (RFC 5480 section 2.1.1.1).
+    (
+        "P-521",
+        &[
+            6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x23,
+        ],
+    ),
+];
