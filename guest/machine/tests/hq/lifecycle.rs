@@ -191,6 +191,24 @@ fn without_ari_the_window_begins_with_a_third_of_the_life_left() {
     assert_eq!(world.ca.orders[2].price, Price::First, "off for too long");
 }
 
+/// CAs tell a renewal from a first order within 120 days.
+#[test]
+fn a_renewal_is_one_for_less_than_120_days() {
+    let age = Span::from_days(120);
+    for (early, price) in [(1, Price::Renewal), (0, Price::First)] {
+        let mut world = World::new();
+        let mut client = Client::serving(&mut world, 1);
+        let line = world.device(client.id.as_ref().unwrap()).line;
+        let end = line.certificate.unwrap().issued + age - Span::from_millis(early);
+        world.pass(end.since(world.now));
+        client.order(&mut world);
+        match &world.outbox.front().unwrap().request {
+            Request::Ca(CaOperation::NewOrder { price: got, .. }) => assert_eq!(*got, price),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn the_operator_asks_for_a_new_key_and_gets_it() {
     let mut world = World::new();
