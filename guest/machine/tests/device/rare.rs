@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::SecretBytes;
 use otscert_machine::device::Device;
-use otscert_machine::device::config::Config;
+use otscert_machine::device::config::{Config, Credential};
 use otscert_machine::device::drive::{DriveError, Input};
 use otscert_machine::entropy::generator::RESEED_AFTER;
 use otscert_machine::factory::UnitSecret;
@@ -424,6 +424,44 @@ fn a_box_that_hq_forgot_waits_for_entropy_before_it_shows_its_grant() {
     assert_eq!(rig.progress().state, "Enrolling");
     rig.hq.refuse_enrol = None;
     rig.host.entropy = true;
+    rig.wait(Span::from_hours(2));
+    assert_eq!((rig.progress().state, rig.hq.enrolments), ("Serving", 1));
+}
+
+#[test]
+fn a_second_operator_that_gave_its_seed_is_not_asked_again_though_it_is_not_enough() {
+    let (mut rig, mut other) = super::seeder::with_seeder();
+    rig.config.credential = Credential::default();
+    rig.power_on();
+    rig.wait(Span::from_seconds(2));
+    super::seeder::answer(&mut rig, &mut other);
+    rig.wait(Span::from_hours(1));
+    assert_eq!(rig.progress().state, "AwaitingEntropy");
+    assert!(rig.host.asked.is_empty());
+}
+
+/// What its generator rested on was found out between two requests.
+#[test]
+fn an_enrolment_waits_for_a_generator_that_was_taken_back() {
+    let mut rig = Rig::new();
+    rig.hq.refuse_enrol = Some(ProblemKind::StaleNonce);
+    rig.power_on();
+    rig.deliver();
+    rig.deliver();
+    assert_eq!(rig.progress().state, "Enrolling");
+    rig.wait_for_submission();
+    rig.hq.refuse_enrol = None;
+    rig.host.stuck = true;
+    for n in 0..RESEED_AFTER / 32 + 1 {
+        rig.device.derive(&n.to_string()).unwrap();
+    }
+    rig.deliver();
+    assert_eq!(rig.hq.enrolments, 0);
+    assert!(
+        rig.host.submitted.is_empty(),
+        "nothing is signed without it"
+    );
+    rig.host.stuck = false;
     rig.wait(Span::from_hours(2));
     assert_eq!((rig.progress().state, rig.hq.enrolments), ("Serving", 1));
 }

@@ -157,6 +157,15 @@ impl Rig {
         panic!("the device is too busy: {:?}", self.progress());
     }
 
+    /// Lets time pass until the device sends something.
+    pub(crate) fn wait_for_submission(&mut self) {
+        while self.host.submitted.is_empty() {
+            let at = self.progress().wake_at.expect("something is due");
+            self.pass(at.since(self.now.monotonic));
+            self.input(Input::Woke);
+        }
+    }
+
     pub(crate) fn pass(&mut self, span: Span) {
         self.now.monotonic = self.now.monotonic + span;
         self.now.wall = self.now.wall + span;

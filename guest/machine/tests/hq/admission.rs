@@ -549,6 +549,22 @@ fn a_unit_whose_record_hq_lost_comes_back_with_its_grant() {
 }
 
 #[test]
+fn a_vouched_unit_that_proves_its_secret_comes_again_with_another_key() {
+    let mut world = World::new();
+    let model = text("choosy-box");
+    let serials = vec![text("SN-1")];
+    let list = Voucher { model, serials }.sign(&CRYPTO, HQ_ID, &seed(6));
+    world.command("own", Command::ImportVoucher(list.to_bytes()));
+    let secret = secret_of("choosy-box", "SN-1", BATCH);
+    for n in [1, 2] {
+        let mut unit = unit_of(n, "SN-1", &secret);
+        unit.model = "choosy-box".into();
+        unit.enrol(&mut world);
+    }
+    assert_eq!(world.count(NoteKind::UnitAgain), 2, "both are told");
+}
+
+#[test]
 fn a_models_limit_counts_its_own_enrolments_by_the_name_in_the_config() {
     for (counts, model, taken) in [
         (("word-box", 5000), "word-box", false),

@@ -35,6 +35,33 @@ fn a_secret_survives_and_does_not_print() {
     assert!(matches!(other_length, Err(RecordError::Body { .. })));
 }
 
+#[test]
+fn numbers_and_choices_that_cannot_be_are_told() {
+    #[derive(Debug, Deserialize)]
+    enum Choice {
+        One,
+        Two,
+    }
+    let sealed = |bytes: [u8; 10]| record::seal(RecordKind::Device, &bytes, &RustCrypto);
+    let number = |bytes| record::open::<u64>(RecordKind::Device, &sealed(bytes), &RustCrypto);
+    let most = number([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
+    assert_eq!(most, Ok(u64::MAX));
+    for wrong in [[0x80; 10], [0xff; 10]] {
+        let error = number(wrong).unwrap_err().to_string();
+        assert!(error.contains("a number is too large"), "{error}");
+    }
+    let choice = |number: u8| {
+        let bytes = record::seal(RecordKind::Device, &[number], &RustCrypto);
+        record::open::<Choice>(RecordKind::Device, &bytes, &RustCrypto)
+    };
+    assert!(matches!(
+        (choice(0), choice(1)),
+        (Ok(Choice::One), Ok(Choice::Two))
+    ));
+    let error = choice(2).unwrap_err().to_string();
+    assert!(error.contains("none that this version knows"), "{error}");
+}
+
 /// The stored form is frozen: boxes read records that their earlier firmware wrote.
 #[test]
 fn the_stored_form_is_frozen() {

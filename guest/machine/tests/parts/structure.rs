@@ -142,6 +142,7 @@ fn others() -> Vec<Vec<u8>> {
         // Lengths that go beyond what holds them.
         vec![0x30, 0x7f],
         vec![0x81, 0x7f],
+        vec![0x82, 0x7f],
         vec![0xa3, 0x7f],
         vec![0x01, 0x7f],
         // A number of more than 256 bits, and one that is negative.
