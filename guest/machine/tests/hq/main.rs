@@ -10,6 +10,7 @@
 
 mod admission;
 mod certificate;
+mod chores;
 mod client;
 mod clones;
 mod config;
@@ -25,4 +26,5 @@ mod random;
 mod stuck;
 mod table;
 mod told;
+mod windows;
 mod world;
