@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memchr::memmem::Finder;
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto as _, Secret};
 use otscert_machine::x509::chain::Chain;
@@ -105,7 +106,8 @@ impl Memo {
         records: &BTreeMap<String, Vec<u8>>,
     ) -> Result<(), Broken> {
         self.checks += 2;
-        let held = |value: &Vec<u8>| value.windows(body.len()).any(|part| part == body);
+        let finder = Finder::new(body);
+        let held = |value: &Vec<u8>| finder.find(value).is_some();
         if !records.values().any(held) {
             let what = format!("box {at} sent {} bytes that no record holds", body.len());
             return Err(broken("stored-before-sent", what));

@@ -36,7 +36,8 @@ struct Arguments {
     /// `map` above 10,000 days of boxes.
     #[arg(long, value_enum)]
     records: Option<Kept>,
-    /// How long a certificate lives, in hours. One that ends before a box asks again shows what a failing run looks like.
+    /// How long a certificate lives, in hours. One of a few hours leaves no time for accidents, and shows what a failing run looks
+    /// like.
     #[arg(long, value_name = "HOURS", default_value_t = 45 * 24, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     life: u64,
     /// Nothing goes wrong.

@@ -74,7 +74,7 @@ async fn a_failing_log_of_the_simulator_opens_at_the_failing_step() -> anyhow::R
         let party = &entry.party;
         let broken = page.text("broken").await?;
         ensure!(
-            broken == format!("Here an invariant broke. {BROKEN}: {party} serves a second one"),
+            broken.starts_with(&format!("Here an invariant broke. {BROKEN}: ")),
             "{broken}"
         );
         page.sees(
@@ -228,36 +228,17 @@ async fn save(page: &mut Sandbox) -> anyhow::Result<(PathBuf, String)> {
     Ok((file, text))
 }
 
-/// A run of the simulator that breaks an invariant. The machine breaks none that is true, and nothing in it may be there for
-/// a test; so the invariant is one that is wrong, and is judged here: that no box ever serves a second certificate. What the log
-/// holds up to there is the simulator's own.
+/// A run of the simulator that breaks an invariant, as it keeps it: certificates of one hour, and an accident that lasts.
 fn failing(folder: &Path) -> anyhow::Result<(PathBuf, Log)> {
-    let file = folder.join("failing.jsonl");
     let ended = Command::new(program("sim")?)
-        .args(["--seed", "7", "--devices", "2", "--days", "30", "--log"])
-        .arg(&file)
+        .args(["--seed", "4", "--devices", "1", "--days", "2", "--life", "1"])
+        .args(["--records", "map", "--failures"])
+        .arg(folder)
         .output()?;
-    ensure!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stdout)
-    );
-    let mut log = Log::parse(&fs::read_to_string(&file)?)?;
-    let at = log.entries.iter().position(|entry| match &entry.outcome {
-        Outcome::Device(Ok(progress)) => progress.credential_version == 2,
-        Outcome::Device(Err(_))
-        | Outcome::DeviceStarted(_)
-        | Outcome::HqStarted(_)
-        | Outcome::Hq(_) => false,
-    });
-    let at = at.context("a box renews within the run")?;
-    let party = log.entries[at].party.clone();
-    log.entries.truncate(at + 1);
-    log.end = End {
-        entries: at as u64 + 1,
-        failed: Some(format!("{BROKEN}: {party} serves a second one")),
-    };
-    fs::write(&file, log.write()?)?;
+    let printed = String::from_utf8_lossy(&ended.stdout);
+    ensure!(ended.status.code() == Some(1), "{printed}");
+    let file = folder.join("seed-4.jsonl");
+    let log = Log::parse(&fs::read_to_string(&file)?)?;
     Ok((file, log))
 }
 
@@ -352,4 +333,4 @@ const FREE: [&str; 26] = [
     "Due",
 ];
 const MARKUP: &str = "<img src=x onerror=\"window.ran=1\"><script>window.ran=1</script>";
-const BROKEN: &str = "a-box-serves-one-certificate-for-life";
+const BROKEN: &str = "none-expires-while-reachable";
