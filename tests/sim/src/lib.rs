@@ -9,7 +9,7 @@
 //!
 //! **What counts as a failure** is `invariants`: each is looked at whenever what it is about may have changed, and the first
 //! that does not hold ends the run. And `rest`, a second and simpler account of what everybody should have in the end. A
-//! run is a log that replays (`otscert-replay`), so a failure is a seed and a log; [`shrink`] leaves out of it what it
+//! run is a log that replays (`otscert-replay`), so a failure is a seed and a log; [`shrink()`] leaves out of it what it
 //! does not need.
 //!
 //! **What nondeterminism remains**: none. Time, order, faults and every random byte come from the seed; the same options

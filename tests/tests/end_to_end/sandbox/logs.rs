@@ -231,7 +231,16 @@ async fn save(page: &mut Sandbox) -> anyhow::Result<(PathBuf, String)> {
 /// A run of the simulator that breaks an invariant, as it keeps it: certificates of one hour, and an accident that lasts.
 fn failing(folder: &Path) -> anyhow::Result<(PathBuf, Log)> {
     let ended = Command::new(program("sim")?)
-        .args(["--seed", "4", "--devices", "1", "--days", "2", "--life", "1"])
+        .args([
+            "--seed",
+            "4",
+            "--devices",
+            "1",
+            "--days",
+            "2",
+            "--life",
+            "1",
+        ])
         .args(["--records", "map", "--failures"])
         .arg(folder)
         .output()?;
