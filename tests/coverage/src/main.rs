@@ -1,6 +1,6 @@
 //! Measures which branches of the machine its tests take, and names every gap with its reason.
 //!
-//! The tests run as always, built with counters ([`run`]); LLVM's tools, of the version that rustc is
+//! The tests run as always, built with counters ([`mod@run`]); LLVM's tools, of the version that rustc is
 //! built on, tell what was counted ([`counts`]). A gap is a piece of code that never ran, or a
 //! condition that never came out one way ([`gaps`]). Each must have its reason in `gaps.toml`
 //! ([`reasons`]): a gap without one fails, and so does a reason without a gap.
