@@ -123,8 +123,7 @@ impl World {
             anyhow::bail!("box {at} asks somebody else than HQ: {request:?}");
         };
         let boxed = &mut self.boxes[at];
-        let records = &boxed.machine.imports().inner.records;
-        let judged = self.memo.sends(at, &message.body, records);
+        let judged = self.memo.sends(at, &message.body, boxed.memory());
         self.broken = self.broken.take().or(judged.err());
         if !boxed.outstanding.insert(exchange.number) {
             return Ok(());

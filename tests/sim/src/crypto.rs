@@ -20,8 +20,10 @@ pub(crate) struct Remembering;
 
 #[derive(Default)]
 struct Memory {
-    /// Loaded keys and their public halves, by their seeds.
+    /// Loaded Ed25519 keys and their public halves, by their seeds.
     keys: BTreeMap<[u8; 32], (SigningKey, [u8; 32])>,
+    /// Public halves of P-256 keys, by their scalars.
+    points: BTreeMap<[u8; 32], [u8; 65]>,
     /// Digests of public key, message and signature that belong together.
     good: BTreeSet<[u8; 32]>,
 }
@@ -123,11 +125,26 @@ impl Crypto for Remembering {
     }
 
     fn p256_public(&self, scalar: &Secret<32>) -> Option<[u8; 65]> {
-        RustCrypto.p256_public(scalar)
+        let known = MEMORY.with_borrow(|memory| memory.points.get(scalar.expose()).copied());
+        if known.is_some() {
+            return known;
+        }
+        let public = RustCrypto.p256_public(scalar)?;
+        MEMORY.with_borrow_mut(|memory| {
+            if memory.points.len() >= MOST_KEYS {
+                memory.points.clear();
+            }
+            memory.points.insert(*scalar.expose(), public);
+        });
+        Some(public)
     }
 
     fn p256_sign(&self, scalar: &Secret<32>, message: &[u8], extra: &[u8; 32]) -> Option<[u8; 64]> {
-        RustCrypto.p256_sign(scalar, message, extra)
+        let signature = RustCrypto.p256_sign(scalar, message, extra)?;
+        let public = self.p256_public(scalar)?;
+        let digest = RustCrypto.sha256(&[&public, &signature, message]);
+        MEMORY.with_borrow_mut(|memory| memory.remember(digest));
+        Some(signature)
     }
 
     fn p256_verify(&self, public: &[u8; 65], message: &[u8], signature: &[u8; 64]) -> bool {
@@ -152,6 +169,21 @@ const MOST_SIGNATURES: usize = 100_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_signs_with_p256_is_what_the_plain_provider_signs() {
+        let scalar = Secret::new([9; 32]);
+        let signature = REMEMBERING
+            .p256_sign(&scalar, b"message", &[1; 32])
+            .unwrap();
+        let plain = RustCrypto.p256_sign(&scalar, b"message", &[1; 32]);
+        assert_eq!(Some(signature), plain);
+        let public = REMEMBERING.p256_public(&scalar).unwrap();
+        assert_eq!(Some(public), RustCrypto.p256_public(&scalar));
+        assert!(REMEMBERING.p256_verify(&public, b"message", &signature));
+        assert!(RustCrypto.p256_verify(&public, b"message", &signature));
+        assert!(!REMEMBERING.p256_verify(&public, b"massage", &signature));
+    }
 
     #[test]
     fn what_it_signs_is_what_the_plain_provider_signs_and_nothing_else_is_good() {

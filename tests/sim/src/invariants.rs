@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use memchr::memmem::Finder;
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto as _, Secret};
 use otscert_machine::x509::chain::Chain;
 use otscert_replay::bindings::exports::otscert::provision::provisioner::CredentialPair;
 
+use crate::crypto::REMEMBERING;
+use crate::memory::Memory;
 use crate::peers::TestCa;
 
 /// An invariant that does not hold.
@@ -60,7 +61,7 @@ impl Memo {
         let chain = Chain::read(pair.chain.clone())
             .map_err(|error| broken("a-served-chain-reads", format!("box {at}: {error}")))?;
         let leaf = chain.leaf();
-        let held = scalar(&pair.private_key).and_then(|key| RustCrypto.p256_public(&key));
+        let held = scalar(&pair.private_key).and_then(|key| REMEMBERING.p256_public(&key));
         if held != Some(leaf.public) {
             let what = format!("box {at} serves a certificate for a key that it does not hold");
             return Err(broken("the-served-key-is-held", what));
@@ -99,16 +100,9 @@ impl Memo {
     }
 
     /// What leaves a box was stored before, and is its own.
-    pub(crate) fn sends(
-        &mut self,
-        at: usize,
-        body: &[u8],
-        records: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<(), Broken> {
+    pub(crate) fn sends(&mut self, at: usize, body: &[u8], memory: &Memory) -> Result<(), Broken> {
         self.checks += 2;
-        let finder = Finder::new(body);
-        let held = |value: &Vec<u8>| finder.find(value).is_some();
-        if !records.values().any(held) {
+        if !memory.holds(body) {
             let what = format!("box {at} sent {} bytes that no record holds", body.len());
             return Err(broken("stored-before-sent", what));
         }

@@ -12,6 +12,9 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use otscert_sim::{Broken, Options, People, Records, Report, run, shrink};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates boxes, HQ, a CA and a network in virtual time.
 ///
 /// Every seed is a run of its own; the same seed and options give the same run. Each invariant is looked at whenever what

@@ -1,7 +1,8 @@
 //! Imports in memory, with faults.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use memchr::memmem::Finder;
 use otscert_replay::Seeded;
 use otscert_replay::bindings::otscert::provision::{entropy, network, storage, types};
 use otscert_replay::imports::Imports;
@@ -11,7 +12,8 @@ use crate::calls::{Calls, Fate};
 /// What a party stands on.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    pub(crate) records: BTreeMap<String, Vec<u8>>,
+    /// Read by key only: in a large map keys with long common beginnings are slow to compare.
+    records: HashMap<String, Vec<u8>>,
     pub(crate) submitted: Vec<(types::Exchange, network::Request)>,
     pub(crate) calls: Calls,
     /// What the records were before each change that is not committed, for whoever commits at all.
@@ -24,7 +26,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            records: BTreeMap::new(),
+            records: HashMap::new(),
             submitted: Vec::new(),
             calls: Calls::default(),
             journal: None,
@@ -55,6 +57,27 @@ impl Memory {
                 None => drop(self.records.remove(&key)),
             }
         }
+    }
+
+    /// Whether some record holds these bytes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "in whatever order: one of them does, or none"
+    )]
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let finder = Finder::new(bytes);
+        let mut values = self.records.values();
+        values.any(|value| finder.find(value).is_some())
+    }
+
+    /// A copy of all records.
+    pub(crate) fn copy(&self) -> HashMap<String, Vec<u8>> {
+        self.records.clone()
+    }
+
+    /// Goes back to a copy.
+    pub(crate) fn restore(&mut self, copy: HashMap<String, Vec<u8>>) {
+        self.records = copy;
     }
 
     fn change(&mut self, key: &str, value: Option<&[u8]>) {

@@ -1,6 +1,6 @@
 //! The machine alone, over a map that is committed whole after each call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context as _;
 use otscert_replay::bindings::exports::otscert::provision::registrar;
@@ -22,7 +22,7 @@ use crate::memory::Memory;
 pub(crate) struct Map {
     machine: Native<Recorder<Memory>>,
     durable: Durable,
-    backup: Option<(BTreeMap<String, Vec<u8>>, Durable)>,
+    backup: Option<(HashMap<String, Vec<u8>>, Durable)>,
 }
 
 /// What HQ has committed, besides the machine's records.
@@ -225,7 +225,7 @@ impl Headquarters for Map {
     }
 
     fn back_up(&mut self, _: &mut Around) -> anyhow::Result<()> {
-        let records = self.memory().records.clone();
+        let records = self.memory().copy();
         self.backup = Some((records, self.durable.clone()));
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Headquarters for Map {
         let Some((records, durable)) = self.backup.clone() else {
             return Ok(false);
         };
-        self.memory().records = records;
+        self.memory().restore(records);
         self.durable = durable;
         self.start(around)?;
         let rows: Vec<_> = self.durable.outbox.keys().cloned().collect();
