@@ -77,7 +77,7 @@ attack-recorder: build
 
 # Simulates boxes, HQ, a CA and a network in virtual time (--seeds N --devices M --days D); a failing seed leaves a log
 sim *args: component
-    @cargo build --locked --workspace --bins
+    @cargo build --locked --workspace --bins --tests
     @"${CARGO_TARGET_DIR:-target}/debug/sim" "$@"
 
 # Replays an event log natively and on the component (--check), or steps through it in the terminal
