@@ -1,5 +1,7 @@
 //! Who takes part, and the spans of their world in milliseconds.
 
+use std::fmt;
+
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto as _, Secret};
 use otscert_machine::time::{Span, Timestamp};
@@ -7,8 +9,18 @@ use otscert_machine::types::Ed25519Public;
 use otscert_machine::wire::trust::Delegation;
 use otscert_replay::bindings::exports::otscert::provision::{provisioner, registrar};
 
+/// A box's name in logs and in what is said of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoxName(pub(crate) usize);
+
+impl fmt::Display for BoxName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "box-{}", self.0 + 1)
+    }
+}
+
 pub(crate) fn name(at: usize) -> String {
-    format!("box-{}", at + 1)
+    BoxName(at).to_string()
 }
 
 fn public(seed: u8) -> Vec<u8> {

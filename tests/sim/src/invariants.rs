@@ -10,6 +10,7 @@ use otscert_machine::crypto::{Crypto as _, Secret};
 use otscert_machine::x509::chain::Chain;
 use otscert_replay::bindings::exports::otscert::provision::provisioner::CredentialPair;
 
+use crate::configs::BoxName;
 use crate::crypto::REMEMBERING;
 use crate::memory::Memory;
 use crate::peers::TestCa;
@@ -57,23 +58,24 @@ impl Memo {
         pair: &CredentialPair,
         granted: &[String],
     ) -> Result<Served, Broken> {
+        let who = BoxName(at);
         self.checks += 3;
         let chain = Chain::read(pair.chain.clone())
-            .map_err(|error| broken("a-served-chain-reads", format!("box {at}: {error}")))?;
+            .map_err(|error| broken("a-served-chain-reads", format!("{who}: {error}")))?;
         let leaf = chain.leaf();
         let held = scalar(&pair.private_key).and_then(|key| REMEMBERING.p256_public(&key));
         if held != Some(leaf.public) {
-            let what = format!("box {at} serves a certificate for a key that it does not hold");
+            let what = format!("{who} serves a certificate for a key that it does not hold");
             return Err(broken("the-served-key-is-held", what));
         }
         let names: Vec<String> = leaf.names.iter().map(ToString::to_string).collect();
         if names != granted {
-            let what = format!("box {at} serves {names:?}, granted were {granted:?}");
+            let what = format!("{who} serves {names:?}, granted were {granted:?}");
             return Err(broken("the-served-names-are-granted", what));
         }
         let last = self.versions.insert(at, pair.version).unwrap_or(0);
         if pair.version < last {
-            let what = format!("box {at} went from version {last} to {}", pair.version);
+            let what = format!("{who} went from version {last} to {}", pair.version);
             return Err(broken("versions-rise", what));
         }
         Ok(Served {
@@ -84,15 +86,16 @@ impl Memo {
 
     /// No two boxes have one name.
     pub(crate) fn holds(&mut self, at: usize, names: &[String]) -> Result<(), Broken> {
+        let who = BoxName(at);
         self.checks += 1;
         for name in names {
             let holder = *self.holders.entry(name.clone()).or_insert(at);
             if holder != at {
-                let what = format!("boxes {holder} and {at} both have {name}");
+                let what = format!("{} and {who} both have {name}", BoxName(holder));
                 return Err(broken("a-name-is-one-box's", what));
             }
             if self.given_up.contains(name) {
-                let what = format!("box {at} has {name}, which a reset gave up");
+                let what = format!("{who} has {name}, which a reset gave up");
                 return Err(broken("a-given-up-name-stays-so", what));
             }
         }
@@ -101,15 +104,16 @@ impl Memo {
 
     /// What leaves a box was stored before, and is its own.
     pub(crate) fn sends(&mut self, at: usize, body: &[u8], memory: &Memory) -> Result<(), Broken> {
+        let who = BoxName(at);
         self.checks += 2;
         if !memory.holds(body) {
-            let what = format!("box {at} sent {} bytes that no record holds", body.len());
+            let what = format!("{who} sent {} bytes that no record holds", body.len());
             return Err(broken("stored-before-sent", what));
         }
         let digest = RustCrypto.sha256(&[body]);
         let sender = *self.sent.entry(digest).or_insert(at);
         if sender != at {
-            let what = format!("boxes {sender} and {at} sent the same bytes");
+            let what = format!("{} and {who} sent the same bytes", BoxName(sender));
             return Err(broken("a-message-is-one-box's", what));
         }
         Ok(())
@@ -145,11 +149,12 @@ impl Memo {
 
     /// A box that can reach HQ has a certificate that lives.
     pub(crate) fn lives(&mut self, at: usize, served: &Served, now: u64) -> Result<(), Broken> {
+        let who = BoxName(at);
         self.checks += 1;
         if served.not_after_ms < now {
             self.expired += 1;
             let what = format!(
-                "box {at} serves a certificate that ended {} s ago, and HQ could be reached",
+                "{who} serves a certificate that ended {} s ago, and HQ could be reached",
                 (now - served.not_after_ms) / 1000
             );
             return Err(broken("none-expires-while-reachable", what));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use otscert_machine::peer::OrderState;
 use otscert_machine::types::DnsName;
 
-use crate::configs::{DAY, HOUR};
+use crate::configs::{BoxName, DAY, HOUR};
 use crate::hq::Device;
 use crate::invariants::{Broken, broken};
 use crate::world::World;
@@ -54,16 +54,17 @@ fn one_box(world: &mut World, at: usize, devices: &[Device]) -> Result<(), Broke
     if !world.boxes[at].takes_part {
         return Ok(());
     }
+    let who = BoxName(at);
     world.judge_life(at)?;
     world.memo.checks += 3;
     let now = world.around.now;
     let boxed = &world.boxes[at];
     let Some(served) = boxed.served.as_ref().filter(|_| boxed.is_on) else {
-        let what = format!("box {at} serves nothing, and is in state {}", boxed.state);
+        let what = format!("{who} serves nothing, and is in state {}", boxed.state);
         return Err(broken("at-rest-everybody-serves", what));
     };
     let Some(name) = boxed.names.first() else {
-        let what = format!("box {at} serves a certificate and has no name");
+        let what = format!("{who} serves a certificate and has no name");
         return Err(broken("at-rest-everybody-serves", what));
     };
     let known = devices.iter().filter(|device| {
@@ -72,7 +73,7 @@ fn one_box(world: &mut World, at: usize, devices: &[Device]) -> Result<(), Broke
     let known: Vec<&Device> = known.collect();
     let [device] = known.as_slice() else {
         let what = format!(
-            "HQ has {} living devices with box {at}'s name {name}",
+            "HQ has {} living devices with {who}'s name {name}",
             known.len()
         );
         return Err(broken("at-rest-hq-knows-everybody", what));
@@ -83,12 +84,12 @@ fn one_box(world: &mut World, at: usize, devices: &[Device]) -> Result<(), Broke
     let issued = ends.saturating_sub(world.options.life_ms);
     if ends < served.not_after_ms || (newer > 0 && issued + 26 * HOUR < now) {
         let what = format!(
-            "box {at} serves a certificate until {}, HQ's record says {ends}",
+            "{who} serves a certificate until {}, HQ's record says {ends}",
             served.not_after_ms
         );
         return Err(broken("at-rest-hq-knows-what-is-served", what));
     }
-    let bare = parse(name.trim_start_matches("*."), at)?;
+    let bare = parse(name)?;
     let zone = &world.around.authority.peers().zone;
     let leads = match name.starts_with("*.") {
         true => zone.labels.contains(&bare),
@@ -99,7 +100,7 @@ fn one_box(world: &mut World, at: usize, devices: &[Device]) -> Result<(), Broke
     };
     if !leads {
         let what = format!(
-            "the zone does not lead from {name} to box {at} at {:?}",
+            "the zone does not lead from {name} to {who} at {:?}",
             boxed.addresses
         );
         return Err(broken("at-rest-the-zone-leads-to-everybody", what));
@@ -114,7 +115,7 @@ fn given_up(world: &mut World, devices: &[Device]) -> Result<(), Broken> {
     }
     for name in &world.memo.given_up {
         world.memo.checks += 1;
-        let bare = parse(name.trim_start_matches("*."), 0)?;
+        let bare = parse(name)?;
         let zone = &world.around.authority.peers().zone;
         if zone.labels.contains(&bare) || zone.addresses.contains_key(&bare) {
             let what = format!("{name} was given up and is in the zone");
@@ -150,9 +151,10 @@ fn proofs_of_ended_orders(world: &World) -> BTreeSet<String> {
     proofs.map(|(owner, _)| owner.clone()).collect()
 }
 
-fn parse(name: &str, at: usize) -> Result<DnsName, Broken> {
-    DnsName::parse(name).map_err(|error| {
-        let what = format!("box {at} has the name {name:?}: {error}");
+/// The name without its wildcard.
+fn parse(name: &str) -> Result<DnsName, Broken> {
+    DnsName::parse(name.trim_start_matches("*.")).map_err(|error| {
+        let what = format!("a box has the name {name:?}: {error}");
         broken("at-rest-everybody-serves", what)
     })
 }
