@@ -27,6 +27,7 @@ mod configs;
 mod crypto;
 mod events;
 mod faults;
+mod host;
 mod hq;
 mod invariants;
 mod memory;
@@ -43,13 +44,12 @@ mod rest;
 mod shrink;
 mod world;
 
+// With `host`, what `host-hq/src/convert.rs` finds in its own crate (`hq/real/convert.rs`).
+use otscert_hq::types;
+use otscert_replay::bindings;
+
 pub use calls::How;
 pub use invariants::Broken;
 pub use options::{Options, Party, People, Records, Report};
 pub use shrink::shrink;
 pub use world::run;
-
-// What `host-hq/src/convert.rs` finds in its own crate (`hq/real/convert.rs`).
-use otscert_hq::types;
-use otscert_replay::bindings;
-mod host;

@@ -9,16 +9,23 @@ use otscert_sim::{Options, People, Records, Report, run, shrink};
 fn boxes_live_through_sixty_days_of_faults() {
     for (records, seeds) in [(Records::Sqlite, 1..=3), (Records::Map, 4..=11)] {
         let mut total = Report::default();
+        let count = seeds.clone().count();
         for seed in seeds {
             let report = run(&options(seed, records)).unwrap();
             assert_eq!(report.broken, None, "seed {seed}, {records:?}");
             total.add(&report);
         }
         // Otherwise little would have been tried.
-        assert!(total.issued > 30 && total.renewed > 15, "{total:?}");
-        assert!(total.power_cuts > 15 && total.partitions > 15, "{total:?}");
+        let each = |number: u64| number / count as u64;
+        assert!(total.issued > 10 * count, "{total:?}");
+        assert!(each(total.renewed) > 8, "{total:?}");
+        assert!(
+            each(total.power_cuts) > 8 && each(total.partitions) > 4,
+            "{total:?}"
+        );
+        assert!(each(total.lost) > 100, "{total:?}");
+        // One box in ten; with HQ's host each is reset in `every_call.rs`.
         assert!(total.resets > 0 || records == Records::Sqlite, "{total:?}");
-        assert!(total.lost > 15, "{total:?}");
         assert_eq!(total.expired, 0);
     }
 }

@@ -1,7 +1,7 @@
 //! HQ in the simulation: what answers boxes, works off its outbox, and can be stopped at any point.
 //!
 //! There are two. `real` is HQ's own host as it is shipped (store, registrar, committer, workers) around the native machine,
-//! with a database in memory. `map` is the machine alone over a map, some thirty times as fast: for a thousand boxes.
+//! with a database in memory. `map` is the machine alone over a map, some ten times as fast: for a thousand boxes.
 
 mod map;
 mod real;

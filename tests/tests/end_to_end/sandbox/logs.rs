@@ -183,15 +183,12 @@ async fn a_hostile_log_runs_no_markup_in_the_sandbox() -> anyhow::Result<()> {
             .await?;
         page.value("(() => { const seek = document.getElementById('seek'); seek.value = seek.max; seek.dispatchEvent(new Event('change')); })()")
             .await?;
-        // Everything that can be opened, twice: folds hold folds.
-        for _ in 0..2 {
-            page.value("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
-                .await?;
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        }
-        page.sees(
+        // Everything that can be opened, again and again: folds hold folds.
+        page.wait(
             "the markup is shown as text",
-            "document.body.innerText.split('<img src=x onerror=').length > 50",
+            "(() => { const closed = document.querySelectorAll('details:not([open])'); \
+             closed.forEach((it) => { it.open = true; }); \
+             return closed.length === 0 && document.body.innerText.split('<img src=x onerror=').length > 50; })()",
         )
         .await?;
         page.sees(

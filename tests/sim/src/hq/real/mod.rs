@@ -204,7 +204,7 @@ impl Real {
 
     /// One at a time, in the order of their times: of those told together, threads would decide who comes first.
     fn tell_who_is_due(&mut self, around: &mut Around) -> anyhow::Result<()> {
-        loop {
+        for _ in 0..MOST_ROUNDS {
             let next = self.doing(around, async |process| process.works.store.next_due().await)?;
             let Some(next) = next else { return Ok(()) };
             let next = match next.context("asking who is due")? {
@@ -223,6 +223,10 @@ impl Real {
                 Some(round) => drop(round.context("telling who is due")?),
             }
         }
+        anyhow::bail!(
+            "HQ told {MOST_ROUNDS} subjects at {}, and more are due",
+            around.now
+        )
     }
 
     async fn open(&self, around: &Around, kill: Kill) -> anyhow::Result<Process> {
@@ -401,6 +405,9 @@ impl Drop for Real {
         let _closed = self.stop();
     }
 }
+
+/// All boxes are fewer, and whoever was told is not due again at once.
+const MOST_ROUNDS: u32 = 200_000;
 
 /// Copies a closed database, with its write-ahead log if that was not folded in.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
