@@ -150,7 +150,7 @@ fn a_window_that_moved_into_the_past_makes_hq_ask_for_a_renewal() {
     let now = world.now.millis();
     world.ca.window = Some((now - 2000, now - 1000, 3_600_000));
     assert!(client.poll(&mut world).commands.is_empty());
-    world.pass(Span::from_hours(12));
+    world.pass(Span::from_hours(13));
     let answer = client.poll(&mut world);
     assert_eq!(answer.commands.len(), 1, "{answer:?}");
     client.obtain(&mut world);

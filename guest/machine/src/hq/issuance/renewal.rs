@@ -201,9 +201,9 @@ impl Line {
                 (tries, pause, String::from("the answer is of another kind"))
             }
         };
-        // A little early, each certificate by another span, so that they do not march in step.
-        let until = desk.now + pause;
-        let until = until - desk.spread(pause.part(16));
+        // A little late, each certificate by another span, so that they do not march in step, and none comes before the
+        // CA's Retry-After (RFC 9773 section 4.3).
+        let until = desk.now + pause + desk.spread(pause.part(16));
         certificate.reading = Some(Turn {
             tries,
             wait: Wait::Pause { until, why },
