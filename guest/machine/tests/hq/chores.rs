@@ -162,7 +162,7 @@ fn a_zone_that_never_takes_a_label_is_told_no_more_than_32_things() {
 
 /// A CA may use an authorization again, and with it the value that proves it.
 #[test]
-fn a_proof_that_is_wanted_again_is_not_withdrawn_unless_that_is_under_way() {
+fn a_proof_that_is_wanted_again_is_not_withdrawn() {
     let blocked: fn(&Request) -> Option<Answer> = |request| match request {
         // Nothing is withdrawn before the label is there.
         Request::Dns(DnsOperation::Publish(DnsRecord::Label(_))) => {
@@ -170,50 +170,87 @@ fn a_proof_that_is_wanted_again_is_not_withdrawn_unless_that_is_under_way() {
         }
         _ => None,
     };
-    let under_way: fn(&Request) -> Option<Answer> = |request| match request {
+    let paused: fn(&Request) -> Option<Answer> = |request| match request {
         Request::Dns(DnsOperation::Withdraw(_)) => Some(super::faults::timed_out()),
         _ => None,
     };
     for (meddle, rounds) in [
         (blocked, &[("first", 0), ("first", 0), ("second", 1)][..]),
-        (under_way, &[("first", 0), ("first", 1)]),
+        (paused, &[("first", 0), ("first", 0)]),
     ] {
         let mut world = World::new();
         world.meddle = Some(meddle);
         let mut client = Client::enrolled(&mut world, 1);
         world.work();
         client.order(&mut world);
-        let name = client.names[0].base.clone();
-        let withdrawals = |world: &World| {
-            let line = world.device(client.id.as_ref().unwrap()).line;
-            let works = line.zone_chores.into_iter().map(|chore| chore.work);
-            works
-                .filter(|work| matches!(work, Work::WithdrawTxt(_)))
-                .count()
-        };
         for (value, left) in rounds.iter().copied() {
-            let row = until_passing(&mut world, |request| {
-                matches!(request, Request::Ca(CaOperation::Authorizations(_)))
-            });
-            let challenge = Some(Challenge {
-                url: format!("https://ca.test/challenge/0/{name}"),
-                txt_value: value.into(),
-            });
-            let wanted = Authorization {
-                name: name.clone(),
-                state: AuthorizationState::Pending,
-                challenge,
-                problem: None,
-            };
-            world.feed(&row, Answer::Ca(CaAnswer::Authorizations(vec![wanted])));
-            assert_eq!(withdrawals(&world), left, "{value} is wanted");
-            let row = until_passing(&mut world, |request| {
-                matches!(request, Request::Dns(DnsOperation::Visible(_)))
-            });
-            world.feed(&row, Answer::Ca(problem(CaProblemKind::Other, "no")));
-            assert!(withdrawals(&world) >= 1, "it failed");
+            is_wanted(&mut world, &client, value);
+            assert_eq!(withdrawals(&world, &client), left, "{value} is wanted");
+            is_not_shown(&mut world);
+            assert!(withdrawals(&world, &client) >= 1, "it failed");
         }
     }
+}
+
+#[test]
+fn a_withdrawal_that_is_under_way_is_waited_for() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.work();
+    client.order(&mut world);
+    is_wanted(&mut world, &client, "first");
+    is_not_shown(&mut world);
+    let is_withdrawal = |request: &Request| {
+        matches!(
+            request,
+            Request::Dns(DnsOperation::Withdraw(DnsRecord::Txt { .. }))
+        )
+    };
+    let at = world
+        .outbox
+        .iter()
+        .position(|it| is_withdrawal(&it.request));
+    let under_way = world.outbox.remove(at.unwrap()).unwrap();
+    is_wanted(&mut world, &client, "first");
+    assert_eq!(withdrawals(&world, &client), 1);
+    world.feed(&under_way, Answer::Dns(DnsAnswer::Done));
+    assert_eq!(withdrawals(&world, &client), 0);
+}
+
+/// The CA wants that value in the zone.
+fn is_wanted(world: &mut World, client: &Client, value: &str) {
+    let name = client.names[0].base.clone();
+    let row = until_passing(world, |request| {
+        matches!(request, Request::Ca(CaOperation::Authorizations(_)))
+    });
+    let challenge = Some(Challenge {
+        url: format!("https://ca.test/challenge/0/{name}"),
+        txt_value: value.into(),
+    });
+    let wanted = Authorization {
+        name,
+        state: AuthorizationState::Pending,
+        challenge,
+        problem: None,
+    };
+    world.feed(&row, Answer::Ca(CaAnswer::Authorizations(vec![wanted])));
+}
+
+/// The zone does not show the proof, and the order fails.
+fn is_not_shown(world: &mut World) {
+    let row = until_passing(world, |request| {
+        matches!(request, Request::Dns(DnsOperation::Visible(_)))
+    });
+    world.feed(&row, Answer::Ca(problem(CaProblemKind::Other, "no")));
+}
+
+/// How many proofs wait to be withdrawn.
+fn withdrawals(world: &World, client: &Client) -> usize {
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    let works = line.zone_chores.iter().map(|chore| &chore.work);
+    works
+        .filter(|work| matches!(work, Work::WithdrawTxt(_)))
+        .count()
 }
 
 #[test]

@@ -83,9 +83,7 @@ impl Line {
 
     /// A proof is about to be published: what would withdraw it is not done.
     pub(super) fn keep_proof(&mut self, proof: &Proof) {
-        let mut at = 0;
         self.zone_chores.retain(|chore| {
-            at += 1;
             let same = match &chore.work {
                 Work::WithdrawTxt(other) => {
                     other.name == proof.name
@@ -97,7 +95,7 @@ impl Line {
                 | Work::WithdrawAddresses(_)
                 | Work::Revoke { .. } => false,
             };
-            at == 1 || !same
+            matches!(chore.turn.wait, Wait::Answer { .. }) || !same
         });
     }
 
