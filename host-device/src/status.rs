@@ -234,7 +234,7 @@ pub(crate) mod tests {
     fn a_view_that_is_none_or_shows_nothing_of_it_is_none() {
         assert!(Randomness::of_view("{}").is_none());
         assert!(Randomness::of_view("").is_none());
-        let long = VIEW.replace("Keys", &"K".repeat(MAX_VIEW));
+        let long = VIEW.replace("Neither", &"K".repeat(MAX_VIEW));
         assert!(Randomness::of_view(&long).is_none());
         let one = r#"{"kind":"x","label":"","state":"gave","bits":0,"against":""}"#;
         let many = [one; 100].join(",");
@@ -247,7 +247,7 @@ pub(crate) mod tests {
         );
     }
 
-    const VIEW: &str = r#"{"entropy":{"sentence":"Keys of this box cannot be guessed by anybody.",
+    const VIEW: &str = r#"{"entropy":{"sentence":"Neither strangers nor this box's maker can guess its keys.",
         "uniform":{"S":512,"N":256,"A":256,"H":256,"L":256,"W":256},
         "noise":{"S":0,"N":0,"A":0,"H":0,"L":0,"W":0},
         "sources":[

@@ -166,7 +166,7 @@ impl Grade {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::A => "Keys of this box cannot be guessed by anybody.",
+            Self::A => "Neither strangers nor this box's maker can guess its keys.",
             Self::B => {
                 "Keys of this box cannot be guessed by strangers, but its maker's HQ could compute \
                  them; it makes new ones when it has randomness of its own."
@@ -186,7 +186,7 @@ impl Grade {
     #[must_use]
     pub const fn sentence_for_operators(self) -> &'static str {
         match self {
-            Self::A => "Nobody can compute its keys.",
+            Self::A => "Neither strangers nor HQ can compute its keys.",
             Self::B => {
                 "Strangers cannot compute its keys, HQ could: it makes new ones when it has \
                  randomness of its own."

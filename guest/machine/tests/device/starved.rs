@@ -52,7 +52,7 @@ fn the_view_says_what_each_source_counts_against_whom() {
     rig.settle();
     let view = rig.device.view(rig.now);
     for part in [
-        r#""sentence":"Keys of this box cannot be guessed by anybody.""#,
+        r#""sentence":"Neither strangers nor this box's maker can guess its keys.""#,
         r#"{"against":"SNAHLW","bits":256,"kind":"system","label":"operating system","state":"gave"}"#,
         r#"{"against":"S","bits":256,"kind":"remote-seed","label":"","state":"gave"}"#,
         r#""uniform":{"A":256,"H":256,"L":256,"N":256,"S":512,"W":256}"#,
