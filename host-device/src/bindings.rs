@@ -1,17 +1,16 @@
 //! Bindings of world `device`, generated from `wit/`.
 //!
-//! The WIT types stop at `convert` and `host`; nothing else in this crate names them.
-//!
-//! Imports that fail do so with this crate's own errors, and `host` decides in one place what the
-//! guest hears of them.
+//! What a box gives to the machine has the types of the event log, so that it can be written down as it is.
+//! The WIT types stop at `convert`, `host` and `record`; nothing else in this crate names them.
 
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "otscert:provision/device",
     imports: { default: trappable },
-    trappable_error_type: {
-        "otscert:provision/entropy.error" => crate::board::SampleError,
-        "otscert:provision/network.error" => crate::host::SubmitError,
-        "otscert:provision/storage.error" => crate::storage::StorageError,
+    with: {
+        "otscert:provision/types": otscert_log::bindings::otscert::provision::types,
+        "otscert:provision/entropy": otscert_log::bindings::otscert::provision::entropy,
+        "otscert:provision/network": otscert_log::bindings::otscert::provision::network,
+        "otscert:provision/storage": otscert_log::bindings::otscert::provision::storage,
     },
 });

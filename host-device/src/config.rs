@@ -44,6 +44,8 @@ pub struct Config {
     pub component: Option<PathBuf>,
     /// The control socket.
     pub control: PathBuf,
+    /// Where the event log goes, if anywhere.
+    pub record: Option<PathBuf>,
     /// Public trust anchors for a full path check of new certificates.
     pub trust_anchors: TrustAnchors,
     /// What the system's clock is worth.
@@ -170,6 +172,7 @@ fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             .map_err(field("build_time"))?,
         model: raw.model,
         component: raw.component,
+        record: raw.record,
         trust_anchors: match raw.trust_anchors.as_deref() {
             None | Some("none") => TrustAnchors::None,
             Some("platform") => TrustAnchors::Platform,

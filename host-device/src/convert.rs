@@ -1,10 +1,10 @@
 //! Between this crate's types and the generated ones. WIT types stop here and in `host`.
 
+use otscert_log::bindings::otscert::provision::types;
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::bindings::exports::otscert::provision::provisioner as wit;
-use crate::bindings::otscert::provision::types;
 use crate::types::{
     Answer, ClockTrust, CredentialPair, Endpoint, ExchangeId, Failure, FailureKind, Input,
     MAX_ADDRESSES, Moment, NameMode, Progress, StartConfig, UnitCredential,
@@ -128,7 +128,7 @@ pub(crate) fn credential(pair: wit::CredentialPair) -> CredentialPair {
     }
 }
 
-fn exchange_id(exchange: ExchangeId) -> types::Exchange {
+pub(crate) fn exchange_id(exchange: ExchangeId) -> types::Exchange {
     types::Exchange {
         subject: String::new(),
         number: exchange.0,
@@ -142,7 +142,7 @@ fn answer_of(answer: Answer) -> types::Answer {
     }
 }
 
-fn failed(failure: Failure) -> types::Failure {
+pub(crate) fn failed(failure: Failure) -> types::Failure {
     types::Failure {
         kind: match failure.kind {
             FailureKind::Unreachable => types::FailureKind::Unreachable,

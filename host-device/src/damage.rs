@@ -70,8 +70,12 @@ impl Survey {
     /// If the component does not even start.
     pub fn of(machine: &Arc<Machine>, board: &Arc<dyn Board>) -> Result<Self, CallError> {
         let mut survey = Self::default();
-        let mut instance =
-            Instance::create(Arc::clone(machine), Arc::clone(board), Outbox::default())?;
+        let mut instance = Instance::create(
+            Arc::clone(machine),
+            Arc::clone(board),
+            Outbox::default(),
+            None,
+        )?;
         for record in RECORDS {
             let read = Key::parse(record).and_then(|key| board.records().read(&key));
             let reason = match read {

@@ -18,6 +18,7 @@ use crate::control::{ControlError, ControlSocket, give};
 use crate::host::Outbox;
 use crate::hq::{HqClient, Patience, PinnedKeysError};
 use crate::machine::Machine;
+use crate::record::{Record, RecordError};
 use crate::run::{Command, Driver, Failures, Farewell, Order, Retired, Rhythm, RunError};
 use crate::status::Status;
 use crate::types::{ClaimCode, Progress, StartConfig, UnitCredential};
@@ -46,6 +47,8 @@ pub struct DeviceConfig {
     pub hosts: Vec<String>,
     /// The control socket, if there is to be one.
     pub control: Option<PathBuf>,
+    /// Where the event log goes: what the machine is told and does, without secrets. None: there is none.
+    pub record: Option<PathBuf>,
     /// How long the parts of an exchange with HQ may take.
     pub patience: Patience,
     /// How often the loop does what nobody asks it to.
@@ -70,6 +73,7 @@ impl DeviceConfig {
             https: None,
             hosts: Vec::new(),
             control: None,
+            record: None,
             patience: Patience::default(),
             rhythm: Rhythm::default(),
             recreate_after_every_event: false,
@@ -91,6 +95,7 @@ impl DeviceConfig {
             https: config.https,
             hosts: config.hosts.clone(),
             control: Some(config.control.clone()),
+            record: config.record.clone(),
             ..Self::new(bundle, config.firmware.clone(), config.build_time_ms)
         })
     }
@@ -152,6 +157,9 @@ pub enum SpawnError {
     /// The control socket.
     #[error("the control socket cannot be used")]
     Control(#[from] ControlError),
+    /// The event log.
+    #[error("the box cannot be recorded")]
+    Record(#[from] RecordError),
 }
 
 /// A box.
@@ -430,9 +438,12 @@ fn driver(
         assessments: config.bundle.assessments.clone(),
         durable_storage: board.storage_is_durable(),
     };
+    let record = config.record.as_deref();
+    let record = record.map(|path| Record::begin(path, &start)).transpose()?;
     Ok(Driver {
         machine,
         board,
+        record: record.map(Arc::new),
         start: Arc::new(start),
         hq,
         seeder,

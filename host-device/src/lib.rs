@@ -16,6 +16,7 @@
 //! | [`damage`] | finds records that do not read |
 //! | [`hq`] | carries messages to HQ |
 //! | [`bundle`], [`config`], [`unit`](mod@unit) | what a box is told: by its maker's HQ, by its firmware, by its factory |
+//! | [`record`] | writes down what the machine is told and does, without secrets |
 //! | [`status`], [`control`] | what is going on, and the socket to ask over |
 //! | [`assess`] | takes and judges samples of a kind of board's clock, for firmware teams |
 
@@ -35,6 +36,7 @@ pub mod hq;
 pub mod machine;
 pub mod names;
 mod pem;
+pub mod record;
 mod run;
 pub mod status;
 pub mod storage;

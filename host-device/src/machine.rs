@@ -20,6 +20,7 @@ use crate::bindings::{Device, DevicePre};
 use crate::board::Board;
 use crate::convert;
 use crate::host::{Outbox, Provision, ProvisionCtx, ProvisionView, add_to_linker};
+use crate::record::{self, Record};
 use crate::types::{CredentialPair, Input, Moment, Progress, StartConfig};
 
 /// The component, compiled and checked, for any number of boxes in one process.
@@ -123,6 +124,7 @@ pub struct Instance {
     machine: Arc<Machine>,
     store: Store<State>,
     device: Device,
+    record: Option<Arc<Record>>,
 }
 
 /// Why a call of the machine failed.
@@ -182,7 +184,7 @@ impl CallError {
 }
 
 impl Instance {
-    /// Makes an instance. What it submits goes into `outbox`.
+    /// Makes an instance. What it submits goes into `outbox`; what it is told and does, without secrets, into `record`.
     ///
     /// # Errors
     ///
@@ -191,9 +193,10 @@ impl Instance {
         machine: Arc<Machine>,
         board: Arc<dyn Board>,
         outbox: Outbox,
+        record: Option<Arc<Record>>,
     ) -> Result<Self, CallError> {
         let state = State {
-            ctx: ProvisionCtx::new(board, outbox),
+            ctx: ProvisionCtx::new(board, outbox).recording(record.is_some()),
             limits: machine.limits.store_limits(),
             tick: machine.limits.tick,
         };
@@ -223,6 +226,7 @@ impl Instance {
             machine,
             store,
             device,
+            record,
         })
     }
 
@@ -233,12 +237,18 @@ impl Instance {
     /// [`CallError::BadConfig`] names the field.
     pub fn start(&mut self, config: &StartConfig) -> Result<(), CallError> {
         let config = convert::start_config(config);
-        self.call("start", |store, device| {
-            device
-                .otscert_provision_provisioner()
-                .call_start(store, &config)
-        })?
-        .map_err(|error| refused("start", error))
+        let started = self
+            .call("start", |store, device| {
+                device
+                    .otscert_provision_provisioner()
+                    .call_start(store, &config)
+            })
+            .and_then(|started| started.map_err(|error| refused("start", error)));
+        if let Some(record) = &self.record {
+            let ctx = &mut self.store.data_mut().ctx;
+            record.started(ctx.board().now(), ctx.take_calls(), started.as_ref());
+        }
+        started
     }
 
     /// Hands over one input. What the call submitted is in the outbox, to be released if this returned `Ok` and
@@ -248,14 +258,21 @@ impl Instance {
     ///
     /// [`CallError::Storage`] leaves the machine where it was.
     pub fn advance(&mut self, now: Moment, input: Input) -> Result<Progress, CallError> {
-        let (now, input) = (convert::moment(now), convert::input(input));
-        self.call("advance", |store, device| {
-            device
-                .otscert_provision_provisioner()
-                .call_advance(store, now, &input)
-        })?
-        .map(convert::progress)
-        .map_err(|error| refused("advance", error))
+        let shown = self.record.as_ref().map(|_| record::shown(&input));
+        let (moment, input) = (convert::moment(now), convert::input(input));
+        let advanced = self
+            .call("advance", |store, device| {
+                device
+                    .otscert_provision_provisioner()
+                    .call_advance(store, moment, &input)
+            })
+            .and_then(|advanced| advanced.map_err(|error| refused("advance", error)))
+            .map(convert::progress);
+        if let (Some(record), Some(shown)) = (&self.record, shown) {
+            let calls = self.store.data_mut().ctx.take_calls();
+            record.advanced(now, shown, calls, advanced.as_ref());
+        }
+        advanced
     }
 
     /// The credential to serve.

@@ -10,6 +10,8 @@
 
 mod step;
 
+pub(crate) use step::with_causes;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use crate::damage::Survey;
 use crate::host::Outbox;
 use crate::hq::HqClient;
 use crate::machine::{CallError, Instance, Machine};
+use crate::record::Record;
 use crate::status::Status;
 use crate::types::{
     Answer, ClaimCode, CompanionSeed, Endpoint, ExchangeId, Failure, FailureKind, Input, Peer,
@@ -75,6 +78,8 @@ pub(crate) struct Driver {
     pub(crate) seeder: Option<Arc<HqClient>>,
     pub(crate) server: Arc<AdminServer>,
     pub(crate) status: watch::Sender<Status>,
+    /// The log of what the machine is told and does, if one is asked for.
+    pub(crate) record: Option<Arc<Record>>,
     pub(crate) recreate_after_every_event: bool,
     pub(crate) rhythm: Rhythm,
     pub(crate) outbox: Outbox,

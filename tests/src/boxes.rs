@@ -46,6 +46,8 @@ pub struct BoxOptions {
     pub unit: Option<String>,
     /// Makes keys also where only HQ could compute them; a process only.
     pub hq_trusted: bool,
+    /// Writes its event log into `record.jsonl` in its folder; a process only.
+    pub record: bool,
 }
 
 impl Default for BoxOptions {
@@ -62,6 +64,7 @@ impl Default for BoxOptions {
             },
             unit: None,
             hq_trusted: false,
+            record: false,
         }
     }
 }
@@ -119,6 +122,9 @@ impl BoxProcess {
             writeln!(config, "unit = \"unit.toml\"")?;
         }
         writeln!(config, "hq_trusted = {}", options.hq_trusted)?;
+        if options.record {
+            writeln!(config, "record = \"record.jsonl\"")?;
+        }
         if let Some(platform) = &options.sources.platform {
             writeln!(config, "platform = {platform:?}")?;
         }

@@ -1,16 +1,17 @@
-// Reads an event log, of the sandbox or of the simulator, by the rules of `tests/replay/src/log/lines.rs`. It is a stranger's text.
+// Reads an event log, of the sandbox, of the simulator or of a real device, by the rules of `host-common/log`. It is a stranger's text.
 
 import { hex } from './component.js';
 import { BEFORE_HASH, VERSION, chained } from './log.js';
-import { only, parsed, unserde } from './serde.js';
+import { REDACTED, only, parsed, unserde } from './serde.js';
 
 /**
  * @typedef {import('./entry.js').Entry} Entry
  * @typedef {import('./entry.js').Call} Call
  * @typedef {import('./entry.js').PartyConfig} PartyConfig
  * @typedef {{ madeBy: string, isWhole: boolean, parties: { name: string, config: PartyConfig }[], entries: Entry[],
- *   failed: string | null, hash: string }} Log
- *   `isWhole`: it holds the secrets without which it does not replay; `failed`: what was wrong after the last entry
+ *   isCut: boolean, failed: string | null, hash: string }} Log
+ *   `isWhole`: it holds the secrets without which it does not replay; otherwise it is a real device's, which may have
+ *   lost power before the last line (`isCut`); `failed`: what was wrong after the last entry
  */
 
 /**
@@ -30,9 +31,11 @@ export async function read(text) {
   /** @type {Log | null} */
   let log = null;
   let isOver = false;
+  const isTorn = !text.endsWith('\n');
   for (const [at, line] of lines.entries()) {
     const number = at + 1;
     if (isOver) throw new Error(`line ${number}: there are lines after the last`);
+    if (isTorn && log !== null && !log.isWhole && number === lines.length) break;
     const cut = line.lastIndexOf(BEFORE_HASH);
     if (cut < 0) throw new Error(`line ${number}: it has no hash`);
     const body = line.slice(0, cut);
@@ -41,12 +44,12 @@ export async function read(text) {
       throw new Error(`line ${number}: its hash is not the one of its bytes: the log was edited`);
     }
     try {
-      const value = parsed(`${body}}`);
+      const raw = parsed(`${body}}`);
+      const value = revealed(raw, (log === null ? raw.secrets : log.isWhole) !== false, { left: MOST_REDACTED });
       if (log === null) {
         log = header(value);
       } else if (body.startsWith(END)) {
         log.failed = end(value, log);
-        log.hash = hex(hash);
         isOver = true;
       } else {
         log.entries.push(entry(value, log));
@@ -55,8 +58,30 @@ export async function read(text) {
       throw new Error(`line ${number}: it does not read: ${error instanceof Error ? error.message : error}`, { cause: error });
     }
   }
-  if (log === null || !isOver) throw new Error(`line ${lines.length}: the log ends here without the line that says so: it was cut off`);
+  if (log === null || (log.isWhole && !isOver)) throw new Error(`line ${lines.length}: the log ends here without the line that says so: it was cut off`);
+  log.hash = hex(hash);
+  log.isCut = !isOver;
   return log;
+}
+
+/**
+ * A value in which zeros stand for bytes that a redacted log has only the number of. In a whole log there are none.
+ *
+ * @param {any} value of JSON
+ * @param {boolean} isWhole
+ * @param {{ left: number }} room how many bytes may still stand for such
+ * @returns {any}
+ */
+function revealed(value, isWhole, room) {
+  if (typeof value === 'string' && value.startsWith(REDACTED)) {
+    const digits = value.slice(REDACTED.length);
+    if (isWhole || !/^\d{1,9}$/.test(digits) || Number(digits) > room.left) throw new Error(`${REDACTED} stands where it cannot`);
+    room.left -= Number(digits);
+    return Array(Number(digits)).fill(0);
+  }
+  if (Array.isArray(value)) return value.map((item) => revealed(item, isWhole, room));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, revealed(item, isWhole, room)]));
 }
 
 /** Before all else: another version may hash in another way. @param {string} line */
@@ -89,7 +114,7 @@ function header(value) {
     if (known.role !== role) throw new Error('a party has no role');
     return { name, config: known };
   });
-  return { madeBy, isWhole: secrets, parties: read, entries: [], failed: null, hash: '' };
+  return { madeBy, isWhole: secrets, parties: read, entries: [], isCut: false, failed: null, hash: '' };
 }
 
 /**
@@ -194,5 +219,7 @@ function result(value, good, bad) {
   throw new Error('a result is neither');
 }
 
+/** Bytes that a line of a redacted log may stand for. */
+const MOST_REDACTED = 4 << 20;
 /** How the last line begins: names are sorted, and no entry has that member first. */
 const END = '{"entries":';

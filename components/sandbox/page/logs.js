@@ -146,7 +146,7 @@ function about({ log, difference }, name) {
       ['made by', log.madeBy],
       ['entries', String(log.entries.length)],
       ['hash', log.hash],
-      ['at its end', log.failed === null ? 'nothing was wrong' : log.failed],
+      ['at its end', log.isCut ? 'its last line is missing: the device was still writing it, or lost power' : log.failed === null ? 'nothing was wrong' : log.failed],
     ]).childNodes,
   );
 }

@@ -148,7 +148,7 @@ export function json(value) {
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number' || typeof value === 'bigint') return String(value);
   // A text that looks like bytes would be read as such.
-  if (typeof value === 'string') return JSON.stringify(value.startsWith(PREFIX) ? ` ${value}` : value);
+  if (typeof value === 'string') return JSON.stringify(value.startsWith(PREFIX) || value.startsWith(REDACTED) ? ` ${value}` : value);
   if (value instanceof Uint8Array) {
     return value.length < SHORTEST ? `[${Array.from(value).join(',')}]` : `"${PREFIX}${base64url(value)}"`;
   }
@@ -175,6 +175,8 @@ function camel(name) {
 }
 
 const PREFIX = 'base64url:';
+/** Before the number of bytes that a redacted log has in their place. */
+export const REDACTED = 'redacted:';
 /** Shorter lists of bytes stay lists. */
 const SHORTEST = 16;
 const CHUNK = 4096;

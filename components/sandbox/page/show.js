@@ -27,9 +27,13 @@ export function show(app) {
   let ofRun = -1;
 
   app.parts.push(() => {
-    const { scene, reader } = app;
+    const { scene } = app;
+    const reader = isRedacted(app) ? null : app.reader;
     const keep = folder(open);
-    const panels = [...scene.boxes.map((box) => boxPanel(box, reader, keep)), hqPanel(scene, reader, keep), ...otherPanel(scene), peersPanel(scene)];
+    const boxes = scene.boxes.map((box) => boxPanel(box, reader, keep));
+    // The log of a real device knows of nobody else.
+    const others = isRedacted(app) ? [] : [hqPanel(scene, reader, keep), ...otherPanel(scene), peersPanel(scene)];
+    const panels = [...boxes, ...others];
     const place = byId('parties', HTMLElement);
     const focused = document.activeElement?.closest('#parties details');
     const key = focused instanceof HTMLElement ? focused.dataset.key : undefined;
@@ -53,6 +57,9 @@ export function show(app) {
   });
 }
 
+/** The page shows a log of which only the lengths of bytes are left. @param {App} app */
+const isRedacted = (app) => app.run instanceof Recording && !app.run.log.isWhole;
+
 /** @typedef {(key: string, summary: string, make: () => (string | Element)[]) => Element} Keep */
 
 /**
@@ -72,7 +79,7 @@ function folder(open) {
 
 /**
  * @param {Box} box
- * @param {Instance} reader
+ * @param {Instance | null} reader none: the records are redacted
  * @param {Keep} keep
  */
 function boxPanel(box, reader, keep) {
@@ -120,7 +127,7 @@ function ledger(view) {
 
 /**
  * @param {Scene} scene
- * @param {Instance} reader
+ * @param {Instance | null} reader none: the records are redacted
  * @param {Keep} keep
  */
 function hqPanel({ hq, summaries }, reader, keep) {
@@ -163,7 +170,7 @@ function peersPanel({ ca, zone }) {
 
 /**
  * @param {Map<string, import('./memory.js').Stored>} stored
- * @param {Instance} reader
+ * @param {Instance | null} reader none: the records are redacted
  * @param {Keep} keep
  * @param {string} party
  */
@@ -171,6 +178,7 @@ function records(stored, reader, keep, party) {
   return [...stored.keys()].sort().map((key) =>
     keep(`${party} ${key}`, key, () => {
       const value = stored.get(key)?.value ?? new Uint8Array();
+      if (reader === null) return [redacted(value)];
       const described = outcomeOf(() => reader.inspect.describeRecord(key, value));
       return [described.ok ? el('pre', null, pretty(described.value)) : el('p', 'bad', String(described.error.val ?? described.error.tag))];
     }),
@@ -207,6 +215,7 @@ function timelineItem(entry, app) {
  * @param {App} app
  */
 function message(title, body, app) {
+  if (isRedacted(app)) return [el('h3', null, title), redacted(body)];
   const described = outcomeOf(() => app.reader.inspect.describeMessage(body));
   const text = described.ok ? el('pre', null, pretty(described.value)) : el('p', 'bad', String(described.error.val ?? described.error.tag));
   const signatures = el('ul', 'signatures', el('li', null, 'Checking signatures …'));
@@ -216,6 +225,9 @@ function message(title, body, app) {
     .then((findings) => signatures.replaceChildren(...findings.map(({ verdict, text }) => el('li', verdict, text))));
   return [el('h3', null, title), signatures, text];
 }
+
+/** @param {Uint8Array} bytes */
+const redacted = (bytes) => el('p', 'quiet', `${bytes.length} bytes, redacted`);
 
 /** @param {string} json */
 function pretty(json) {

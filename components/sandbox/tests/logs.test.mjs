@@ -134,6 +134,47 @@ test('a log that says what did not happen is shown, and the page says where it d
   assert.equal(recording.scene.boxes[0].instance, null, 'what the machine did is not known there');
 });
 
+test('a redacted log is read, also without its end, and not replayed', async () => {
+  const { text } = await saved();
+  const lines = text.trimEnd().split('\n').map((line) => JSON.parse(line));
+  const redacted = await hashed(lines.map(withoutBytes).map((line, at) => (at === 0 ? { ...line, secrets: false } : line)));
+  const whole = await read(redacted);
+  const before = await read(text);
+  assert.deepEqual([whole.isWhole, whole.isCut, whole.failed, whole.entries.length], [false, false, null, lines.length - 2]);
+  const written = ({ entries }) => entries.flatMap(({ calls }) => calls.filter(({ tag }) => tag === 'write').map(({ value }) => value.length));
+  assert.deepEqual(written(whole), written(before), 'the lengths are left');
+  const recording = new Recording(component, whole, null);
+  recording.seek(recording.length);
+  assert.equal(recording.scene.boxes[0].instance, null, 'there is nothing to replay');
+  assert.equal(recording.scene.boxes[0].progress.state, 'Serving');
+
+  // A box that lost power leaves no last line, or half of one.
+  const cut = redacted.trimEnd().split('\n').slice(0, -1);
+  const unended = await read(`${cut.join('\n')}\n`);
+  assert.deepEqual([unended.isCut, unended.entries.length], [true, whole.entries.length]);
+  assert.equal((await read(cut.join('\n').slice(0, -5))).entries.length, whole.entries.length - 1);
+  await assert.rejects(read(redacted.replace('"n":7', '"n":8')), /^Error: line 8: its hash is not the one/);
+
+  // Such bytes are refused where they cannot be.
+  const first = lines.findIndex((line) => JSON.stringify(line).includes('base64url:'));
+  await assert.rejects(read(await hashed(lines.map((line, at) => (at === first ? withoutBytes(line) : line)))), /redacted: stands where it cannot/);
+  const huge = lines.map(withoutBytes).map((line, at) => (at === 0 ? { ...line, secrets: false } : { ...line, digest: 'redacted:999999999' }));
+  await assert.rejects(read(await hashed(huge)), /^Error: line 2: .*redacted: stands where it cannot/);
+});
+
+/** A value of JSON, of whose bytes only the number is left. */
+function withoutBytes(value) {
+  if (typeof value === 'string' && value.startsWith('base64url:')) {
+    return `redacted:${Buffer.from(value.slice('base64url:'.length), 'base64url').length}`;
+  }
+  if (Array.isArray(value)) {
+    const isBytes = value.length > 0 && value.every((item) => typeof item === 'number');
+    return isBytes ? `redacted:${value.length}` : value.map(withoutBytes);
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withoutBytes(item)]));
+}
+
 /** Lines with their hashes made anew. */
 async function hashed(lines) {
   let hash = new Uint8Array(32);

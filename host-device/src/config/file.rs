@@ -57,6 +57,10 @@ pub struct RawConfig {
     /// The socket over which `status`, `renew` and `reset` reach `run` [default: control.sock in the storage folder]
     #[arg(long, env = "OTSCERT_CONTROL", value_name = "FILE", global = true)]
     pub control: Option<PathBuf>,
+    /// Writes what the machine is told and does into this file, without secrets: for support and for firmware teams,
+    /// read by `otscert-replay`. After 4 MiB and at each start the file before is kept as FILE.1 [default: none]
+    #[arg(long, env = "OTSCERT_RECORD", value_name = "FILE", global = true)]
+    pub record: Option<PathBuf>,
     /// Checks each new certificate's path against these CAs: "none", "platform" or a PEM file [default: none]
     #[arg(
         long,
@@ -140,6 +144,7 @@ impl RawConfig {
             model: self.model.or(below.model),
             component: self.component.or(below.component),
             control: self.control.or(below.control),
+            record: self.record.or(below.record),
             trust_anchors: self.trust_anchors.or(below.trust_anchors),
             clock: self.clock.or(below.clock),
             hq_trusted: self.hq_trusted.or(below.hq_trusted),
@@ -163,6 +168,7 @@ impl RawConfig {
             &mut self.storage,
             &mut self.component,
             &mut self.control,
+            &mut self.record,
         ]
         .into_iter()
         .flatten()

@@ -1,44 +1,56 @@
 //! Interface `entropy`.
 
-use crate::bindings::otscert::provision::entropy::{Error, Host, Kind, Source};
-use crate::board::{MAX_SAMPLE, MAX_SOURCES, SampleError, SourceKind};
+use otscert_log::bindings::otscert::provision::entropy::{Error, Host, Kind, Source};
+use otscert_log::{Asked, Got, hidden};
+
+use crate::board::{self, MAX_SAMPLE, MAX_SOURCES, SampleError, SourceKind};
 use crate::host::ProvisionView;
 
 impl Host for ProvisionView<'_> {
     fn sources(&mut self) -> wasmtime::Result<Vec<Source>> {
         let sources = self.on_board(|board| board.sources());
-        Ok(sources
-            .into_iter()
-            .take(MAX_SOURCES)
-            .map(|source| Source {
-                id: source.id,
-                kind: kind(source.kind),
-                family: source.family,
-                assessment: source.assessment,
-                observed_step_ns: source.observed_step_ns,
-                label: source.label,
-            })
-            .collect())
+        let sources: Vec<Source> = sources.into_iter().take(MAX_SOURCES).map(source).collect();
+        self.note(|| (Asked::Sources, Got::Sources(sources.clone())));
+        Ok(sources)
     }
 
-    fn sample(&mut self, source: u32, len: u32) -> Result<Vec<u8>, SampleError> {
+    fn sample(&mut self, source: u32, len: u32) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         // Host to guest copies are not limited by hostcall fuel, so the guest's length is clamped here, and the
         // board's answer again.
-        let len = usize::try_from(len).unwrap_or(MAX_SAMPLE).min(MAX_SAMPLE);
-        let mut bytes = self.on_board(|board| board.sample(source, len))?;
-        bytes.truncate(len);
-        Ok(bytes)
+        let most = usize::try_from(len).unwrap_or(MAX_SAMPLE).min(MAX_SAMPLE);
+        let sampled = self.on_board(|board| board.sample(source, most));
+        let sampled = sampled.map_err(error).map(|mut bytes| {
+            bytes.truncate(most);
+            bytes
+        });
+        self.note(|| {
+            let given = sampled.as_ref().map(|bytes| hidden(bytes.len()));
+            let given = given.map_err(Clone::clone);
+            (Asked::Sample { source, len }, Got::Sample(given))
+        });
+        Ok(sampled)
     }
+}
 
-    fn convert_error(&mut self, error: SampleError) -> wasmtime::Result<Error> {
-        Ok(match error {
-            SampleError::NotReady => Error::NotReady,
-            SampleError::Unhealthy { reason } => {
-                tracing::warn!(%reason, "an entropy source failed");
-                Error::Unhealthy(reason)
-            }
-            SampleError::NoSuchSource => Error::NoSuchSource,
-        })
+fn source(source: board::Source) -> Source {
+    Source {
+        id: source.id,
+        kind: kind(source.kind),
+        family: source.family,
+        assessment: source.assessment,
+        observed_step_ns: source.observed_step_ns,
+        label: source.label,
+    }
+}
+
+fn error(error: SampleError) -> Error {
+    match error {
+        SampleError::NotReady => Error::NotReady,
+        SampleError::Unhealthy { reason } => {
+            tracing::warn!(%reason, "an entropy source failed");
+            Error::Unhealthy(reason)
+        }
+        SampleError::NoSuchSource => Error::NoSuchSource,
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use otscert_log::{Asked, Call, Got};
 use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::Device;
@@ -24,6 +25,8 @@ pub struct ProvisionCtx {
     outbox: Outbox,
     /// Time of the current call that passed in the board, not in the guest.
     board_time: Duration,
+    /// What the current call has asked for, where that is recorded.
+    calls: Option<Vec<Call>>,
 }
 
 /// The context, lent for one call.
@@ -74,7 +77,24 @@ impl ProvisionCtx {
             board,
             outbox,
             board_time: Duration::ZERO,
+            calls: None,
         }
+    }
+
+    /// Notes from here on what the machine asks for, without secrets.
+    #[must_use]
+    pub fn recording(mut self, is_on: bool) -> Self {
+        self.calls = is_on.then(Vec::new);
+        self
+    }
+
+    /// What the machine has asked for since this was last called; nothing where that is not recorded.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        self.calls.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn board(&self) -> &dyn Board {
+        self.board.as_ref()
     }
 
     /// A view for one call.
@@ -95,6 +115,18 @@ impl ProvisionView<'_> {
         let result = act(self.ctx.board.as_ref());
         self.ctx.board_time += begun.elapsed();
         result
+    }
+
+    /// Whether what the machine asks for is recorded.
+    const fn is_recorded(&self) -> bool {
+        self.ctx.calls.is_some()
+    }
+
+    fn note(&mut self, call: impl FnOnce() -> (Asked, Got)) {
+        if let Some(calls) = &mut self.ctx.calls {
+            let (asked, got) = call();
+            calls.push(Call { asked, got });
+        }
     }
 }
 

@@ -45,14 +45,15 @@ impl Driver {
     /// Makes an instance and tells it what it does not know: that it is new, and the addresses.
     async fn make_instance(&mut self) -> Result<(), CallError> {
         let count = self.count_resumption().await?;
-        let (machine, board, outbox) = (
+        let (machine, board, outbox, record) = (
             Arc::clone(&self.machine),
             Arc::clone(&self.board),
             self.outbox.clone(),
+            self.record.clone(),
         );
         let start = Arc::clone(&self.start);
         let made = tokio::task::spawn_blocking(move || {
-            let mut instance = Instance::create(machine, board, outbox)?;
+            let mut instance = Instance::create(machine, board, outbox, record)?;
             instance.start(&start)?;
             Ok(instance)
         });

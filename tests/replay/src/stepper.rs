@@ -1,7 +1,7 @@
 //! A log under a debugger: forward, back, to where something happens.
 //!
 //! There is no undo in the machine. To go back, everything is done again from the start up to there, which takes the time
-//! of a few thousand entries a second.
+//! of a few thousand entries a second. A redacted log is only read: there is nothing that could be done again.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::log::{Entry, Log, Outcome};
 use crate::party::{Native, Party as _, native};
 use crate::replay::{ReplayError, again};
 
-/// A log, and how far it has been replayed on the native machine.
+/// A log, and how far it has been replayed on the native machine, or read.
 #[derive(Debug)]
 pub struct Stepper<'a> {
     log: &'a Log,
@@ -63,7 +63,7 @@ impl<'a> Stepper<'a> {
         self.states.iter().map(|(name, state)| (*name, *state))
     }
 
-    /// What a device shows of itself (`inspect.view`); none of HQ.
+    /// What a device shows of itself (`inspect.view`); none of HQ, nor where the log is redacted.
     ///
     /// # Errors
     ///
@@ -84,7 +84,9 @@ impl<'a> Stepper<'a> {
         let Some(entry) = self.log.entries.get(self.at) else {
             return Ok(false);
         };
-        if let Some(party) = self.parties.get_mut(entry.party.as_str()) {
+        if self.log.header.secrets
+            && let Some(party) = self.parties.get_mut(entry.party.as_str())
+        {
             again(party, entry, self.at + 2)?;
         }
         self.at += 1;

@@ -18,7 +18,7 @@ pub(crate) struct Around {
     pub(crate) faults: Faults,
     pub(crate) agenda: Agenda,
     pub(crate) authority: Authority,
-    pub(crate) writer: Option<Writer>,
+    pub(crate) writer: Option<Writer<Vec<u8>>>,
     pub(crate) written: u64,
 }
 

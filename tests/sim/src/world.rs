@@ -50,7 +50,8 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         .filter(|one| one.served.is_some())
         .count();
     if let Some(writer) = world.around.writer {
-        report.log = Some(writer.end(broken.as_ref().map(ToString::to_string))?);
+        let log = writer.end(broken.as_ref().map(ToString::to_string))?;
+        report.log = Some(String::from_utf8(log)?);
     }
     report.broken = broken;
     Ok(report)
@@ -141,7 +142,10 @@ impl World {
             });
         }
         let header = Header::of_doubles(&options.to_string(), parties);
-        let writer = options.record.then(|| Writer::new(&header)).transpose()?;
+        let writer = options
+            .record
+            .then(|| Writer::new(Vec::new(), &header))
+            .transpose()?;
         let mut around = Around {
             now: START,
             random,

@@ -82,7 +82,7 @@ fn a_failing_run_is_made_smaller_and_fails_again_with_its_log() {
     let again = again.unwrap();
     assert_eq!(again.broken.unwrap().invariant, broken.invariant);
     let log = Log::parse(&again.log.unwrap()).unwrap();
-    assert!(log.end.failed.unwrap().starts_with(broken.invariant));
+    assert!(log.failed().unwrap().starts_with(broken.invariant));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod entropy;
 mod flood;
 mod journey;
 mod parity;
+mod recorded;
 mod renewal;
 mod replay;
 mod sandbox;

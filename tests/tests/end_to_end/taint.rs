@@ -84,10 +84,14 @@ async fn no_secret_of_a_box_is_in_its_messages_or_at_hq() -> anyhow::Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_of_a_box_is_in_its_own_log_at_trace() -> anyhow::Result<()> {
+async fn no_secret_of_a_box_is_in_its_own_logs() -> anyhow::Result<()> {
     limited(240, async {
         let mut world = world_at_trace().await?;
-        let mut boxed = world.box_process("traced", &BoxOptions::of_model("router"))?;
+        let options = BoxOptions {
+            record: true,
+            ..BoxOptions::of_model("router")
+        };
+        let mut boxed = world.box_process("traced", &options)?;
         let folder = world.folder().join("traced");
         let config = folder.join("device.toml");
         let text = fs::read_to_string(&config)?;
@@ -122,6 +126,12 @@ async fn no_secret_of_a_box_is_in_its_own_log_at_trace() -> anyhow::Result<()> {
         );
         secrets.absent("the box's log", &log)?;
         secrets.absent("what `status` prints", said.as_bytes())?;
+        let events = fs::read(folder.join("record.jsonl"))?;
+        ensure!(
+            Finder::new(b"Serving").find(&events).is_some(),
+            "the event log says nothing"
+        );
+        secrets.absent("the event log", &events)?;
         world.hq.stop()?;
         secrets.absent_at_hq(&world)
     })

@@ -7,11 +7,53 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use otscert_replay::log::End;
 use otscert_replay::{Engine, Log, Outcome, replay};
-use otscert_tests::{Tried, eventually, program};
+use otscert_tests::{BoxOptions, Tried, World, WorldOptions, eventually, program};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, SECONDS, Sandbox};
-use crate::limited;
+use crate::{TO_HTTPS, limited};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs node, jco and Chromium: ./x e2e-sandbox"]
+async fn the_log_of_a_real_box_is_read_in_the_page() -> anyhow::Result<()> {
+    limited(SECONDS, async {
+        let world = World::start(&WorldOptions::Private).await?;
+        let options = BoxOptions {
+            record: true,
+            ..BoxOptions::default()
+        };
+        let mut one = world.box_process("box", &options)?;
+        one.start()?;
+        one.on_https(TO_HTTPS).await?;
+        // As a power cut leaves it: without its last line.
+        one.kill();
+        let mut page = Sandbox::open("").await?;
+        let file = one.folder().join("record.jsonl");
+        page.browser.choose_file("open", &file).await?;
+        page.wait(
+            "it is opened",
+            "/was redacted: it serves for reading/.test(text('log-verdict'))",
+        )
+        .await?;
+        page.value(SEEK_END).await?;
+        page.sees(
+            "it says what the box did, and to whom",
+            "state(1) === 'Serving' && /HQ answers \\(/.test(text('timeline')) && \
+             /its last line is missing/.test(text('log-about')) && document.getElementById('parties').childElementCount === 1",
+        )
+        .await?;
+        page.value("document.querySelectorAll('details:not([open])').forEach((it) => { it.open = true; })")
+            .await?;
+        page.wait(
+            "of records and messages it has the lengths",
+            "document.body.innerText.split(' bytes, redacted').length > 8 && document.querySelectorAll('.bad').length === 0",
+        )
+        .await?;
+        page.picture("real-box").await?;
+        page.end().await
+    })
+    .await
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs node, jco and Chromium: ./x e2e-sandbox"]
@@ -181,8 +223,7 @@ async fn a_hostile_log_runs_no_markup_in_the_sandbox() -> anyhow::Result<()> {
             .await?;
         page.sees("it does not replay, and the page says where", "/^It does not replay. Line \\d+/.test(text('log-verdict'))")
             .await?;
-        page.value("(() => { const seek = document.getElementById('seek'); seek.value = seek.max; seek.dispatchEvent(new Event('change')); })()")
-            .await?;
+        page.value(SEEK_END).await?;
         // Everything that can be opened, again and again: folds hold folds.
         page.wait(
             "the markup is shown as text",
@@ -207,6 +248,9 @@ async fn a_hostile_log_runs_no_markup_in_the_sandbox() -> anyhow::Result<()> {
     })
     .await
 }
+
+/// To the last entry.
+const SEEK_END: &str = "(() => { const seek = document.getElementById('seek'); seek.value = seek.max; seek.dispatchEvent(new Event('change')); })()";
 
 /// Presses the page's own button; the file that comes, and what is in it.
 async fn save(page: &mut Sandbox) -> anyhow::Result<(PathBuf, String)> {
@@ -259,10 +303,10 @@ fn hostile(text: &str, folder: &Path) -> anyhow::Result<(PathBuf, usize)> {
     let spoilt = Log {
         header: serde_json::from_value(header)?,
         entries: serde_json::from_value(entries)?,
-        end: End {
+        end: log.end.map(|end| End {
             failed: Some(MARKUP.to_owned()),
-            ..log.end
-        },
+            ..end
+        }),
         hash: log.hash,
     };
     let file = folder.join("hostile.jsonl");

@@ -15,6 +15,9 @@ use otscert_replay::{Engine, Log, replay};
 /// A log is written by the simulator (`just sim`) or another double. It is read as a whole and its hashes are checked first;
 /// a log that was edited or cut off is refused with its line. Then each party gets the inputs of the log again, and what
 /// comes out is held against it.
+///
+/// The log of a real device (`otscert-device run --record`) is redacted. It is stepped through in the same way, and read
+/// only: without its secrets nothing can be replayed.
 #[derive(Debug, Parser)]
 #[command(name = "otscert-replay", version)]
 struct Arguments {
@@ -34,14 +37,21 @@ fn main() -> anyhow::Result<ExitCode> {
     let text =
         std::fs::read_to_string(&arguments.log).with_context(|| format!("reading {path}"))?;
     let log = Log::parse(&text).with_context(|| format!("{path} is refused"))?;
-    let failed = log.end.failed.as_deref();
     println!(
         "{path}: {}, {} entries",
         log.header.made_by,
         log.entries.len()
     );
-    if let Some(failed) = failed {
+    if let Some(failed) = log.failed() {
         println!("after the last: {}", failed.replace(char::is_control, "·"));
+    }
+    if !log.header.secrets {
+        println!(
+            "This log is of a real device and was redacted: it serves for reading, and cannot be replayed."
+        );
+    }
+    if log.end.is_none() {
+        println!("Its last line is missing: the device was still writing it, or lost power.");
     }
     if arguments.check {
         for engine in [Engine::Native, Engine::Component] {
@@ -107,6 +117,9 @@ fn obey(stepper: &mut Stepper<'_>, log: &Log, line: &str) -> anyhow::Result<bool
         "s" | "state" => found(stepper.run(&Until::State(rest.to_owned()))?),
         "e" | "event" => found(stepper.run(&Until::Event(rest.to_owned()))?),
         "i" | "end" => found(stepper.run(&Until::End)?),
+        "v" | "view" if !log.header.secrets => bail!(
+            "the log is redacted, so there is no machine to look into; its entries say in what state the device was"
+        ),
         "v" | "view" => {
             let view = stepper.view(rest)?;
             println!(

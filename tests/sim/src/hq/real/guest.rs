@@ -7,7 +7,7 @@ use otscert_hq::registrar::{Call, CallLimit, Guest, GuestError, GuestFactory, Re
 use otscert_hq::types::{Decision, Input, MAX_RECORD_BYTES, Moment, RecordKey, Timestamp};
 use otscert_replay::bindings::exports::otscert::provision::registrar;
 use otscert_replay::bindings::otscert::provision::{entropy, network, storage, types};
-use otscert_replay::imports::{self, Imports, Recorder};
+use otscert_replay::imports::{Imports, Recorder};
 use otscert_replay::party::{Native, Party as _, native};
 use otscert_replay::{Outcome, PartyConfig, Seeded};
 use tokio::sync::Notify;
@@ -36,7 +36,7 @@ pub(super) struct Side {
 pub(super) struct Taken {
     pub(super) now: types::Moment,
     pub(super) input: otscert_replay::Input,
-    pub(super) calls: Vec<imports::Call>,
+    pub(super) calls: Vec<otscert_replay::log::Call>,
     pub(super) outcome: Outcome,
 }
 

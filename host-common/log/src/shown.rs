@@ -4,8 +4,7 @@ use std::fmt;
 
 use crate::bindings::exports::otscert::provision::{provisioner, registrar};
 use crate::bindings::otscert::provision::types;
-use crate::imports::Got;
-use crate::log::{Input, Outcome};
+use crate::{Input, Outcome};
 
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,23 +48,6 @@ impl fmt::Display for Outcome {
                 Ok(())
             }
             Self::Hq(Err(error)) => write!(f, "refused: {error:?}"),
-        }
-    }
-}
-
-impl fmt::Display for Got {
-    /// Without the bytes, which may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sources(sources) => write!(f, "{} sources", sources.len()),
-            Self::Sample(Ok(bytes)) => write!(f, "{} bytes", bytes.len()),
-            Self::Sample(Err(error)) => write!(f, "{error:?}"),
-            Self::Read(Ok(Some(bytes))) => write!(f, "{} bytes", bytes.len()),
-            Self::Read(Ok(None)) => f.write_str("there is none"),
-            Self::Read(Err(error)) => write!(f, "{error:?}"),
-            Self::Stored(Ok(())) | Self::Submitted(Ok(())) => f.write_str("done"),
-            Self::Stored(Err(error)) => write!(f, "{error:?}"),
-            Self::Submitted(Err(error)) => write!(f, "{error:?}"),
         }
     }
 }

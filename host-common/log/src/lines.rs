@@ -1,13 +1,14 @@
 //! Lines and their hashes.
 
-use otscert_machine::crypto::Crypto as _;
+use std::io;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::packed::{pack, unpack};
-use super::{End, Entry, Header, Log, VERSION};
-use crate::CRYPTO;
+use crate::packed::{pack, unpack};
+use crate::{End, Entry, Header, Log, VERSION};
 
 /// Why a log is not read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,64 +39,88 @@ pub enum LogError {
         /// The last line there is.
         line: usize,
     },
-    /// A value cannot be written.
-    #[error("a value cannot be written: {0}")]
+    /// A value or a line cannot be written.
+    #[error("the log cannot be written: {0}")]
     Write(String),
 }
 
-/// Writes a log line by line.
+/// Writes a log line by line, each in one piece.
 #[derive(Debug)]
-pub struct Writer {
-    text: String,
+pub struct Writer<W> {
+    out: W,
     hash: [u8; 32],
+    secrets: bool,
     entries: u64,
+    bytes: u64,
 }
 
-impl Writer {
+impl<W: io::Write> Writer<W> {
     /// Begins a log.
     ///
     /// # Errors
     ///
-    /// If a value cannot be written.
-    pub fn new(header: &Header) -> Result<Self, LogError> {
+    /// [`LogError::Write`].
+    pub fn new(out: W, header: &Header) -> Result<Self, LogError> {
         let mut writer = Self {
-            text: String::new(),
+            out,
             hash: [0; 32],
+            secrets: header.secrets,
             entries: 0,
+            bytes: 0,
         };
         writer.line(header)?;
         Ok(writer)
     }
 
-    /// Adds an entry.
+    /// Adds an entry; in a redacted log, with the lengths of its bytes.
     ///
     /// # Errors
     ///
-    /// If a value cannot be written.
+    /// [`LogError::Write`].
     pub fn entry(&mut self, entry: &Entry) -> Result<(), LogError> {
         self.entries += 1;
         self.line(entry)
     }
 
-    /// Ends the log, and gives its text.
+    /// How many entries have been added.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many bytes have been written.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Ends the log, and gives what it was written to.
     ///
     /// # Errors
     ///
-    /// If a value cannot be written.
-    pub fn end(mut self, failed: Option<String>) -> Result<String, LogError> {
+    /// [`LogError::Write`].
+    pub fn end(mut self, failed: Option<String>) -> Result<W, LogError> {
         let entries = self.entries;
         self.line(&End { entries, failed })?;
-        Ok(self.text)
+        Ok(self.out)
+    }
+
+    /// Leaves the log without its last line.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), LogError> {
         let wrong = |error: serde_json::Error| LogError::Write(error.to_string());
-        let value = pack(serde_json::to_value(value).map_err(wrong)?);
+        let value = pack(serde_json::to_value(value).map_err(wrong)?, self.secrets);
         let line = serde_json::to_string(&value).map_err(wrong)?;
         let body = line.strip_suffix('}').unwrap_or(&line);
         self.hash = chained(&self.hash, body);
-        self.text
-            .push_str(&format!("{body}{BEFORE_HASH}{}\"}}\n", hex(&self.hash)));
+        let line = format!("{body}{BEFORE_HASH}{}\"}}\n", hex(&self.hash));
+        self.out
+            .write_all(line.as_bytes())
+            .map_err(|error| LogError::Write(error.to_string()))?;
+        self.bytes += line.len() as u64;
         Ok(())
     }
 }
@@ -105,32 +130,39 @@ pub(super) fn parse(text: &str) -> Result<Log, LogError> {
     let mut hash = [0; 32];
     let (_, first) = lines.next().ok_or(LogError::CutOff { line: 1 })?;
     let header = read_header(first, &mut hash)?;
+    let secrets = header.secrets;
     let mut entries = Vec::new();
     let mut end = None;
+    // A box that lost power may have left half a line.
+    let torn = (!secrets && !text.ends_with('\n')).then(|| text.lines().count());
     for (number, line) in lines {
         if number > MAX_LINES || end.is_some() {
             let problem = format!("there are lines after the last, or more than {MAX_LINES}");
             return Err(wrong(number, problem));
         }
+        if torn == Some(number) {
+            break;
+        }
         let body = unchain(number, line, &mut hash)?;
         if body.starts_with(END) {
-            let read: End = value(number, body)?;
+            let read: End = value(number, body, secrets)?;
             if read.entries != entries.len() as u64 {
                 let problem = format!("it counts {} entries", read.entries);
                 return Err(wrong(number, problem));
             }
             end = Some(read);
         } else {
-            entries.push(value::<Entry>(number, body)?);
+            entries.push(value::<Entry>(number, body, secrets)?);
         }
     }
-    let cut_off = LogError::CutOff {
-        line: entries.len() + 1,
-    };
+    if secrets && end.is_none() {
+        let line = entries.len() + 1;
+        return Err(LogError::CutOff { line });
+    }
     let log = Log {
         header,
         entries,
-        end: end.ok_or(cut_off)?,
+        end,
         hash,
     };
     log.check()
@@ -152,8 +184,9 @@ fn read_header(line: &str, hash: &mut [u8; 32]) -> Result<Header, LogError> {
             return Err(wrong(1, problem));
         }
     }
+    let secrets = raw.get("secrets").and_then(Value::as_bool).unwrap_or(true);
     let body = unchain(1, line, hash)?;
-    value(1, body)
+    value(1, body, secrets)
 }
 
 /// Checks the hash of a line, and gives what stands before it.
@@ -170,15 +203,19 @@ fn unchain<'a>(number: usize, line: &'a str, hash: &mut [u8; 32]) -> Result<&'a 
     }
 }
 
-fn value<T: DeserializeOwned>(number: usize, body: &str) -> Result<T, LogError> {
+fn value<T: DeserializeOwned>(number: usize, body: &str, secrets: bool) -> Result<T, LogError> {
     let raw: Value =
         serde_json::from_str(&format!("{body}}}")).map_err(|error| wrong(number, json(&error)))?;
-    let unpacked = unpack(raw).map_err(|problem| wrong(number, problem))?;
+    let unpacked = unpack(raw, secrets).map_err(|problem| wrong(number, problem))?;
     serde_json::from_value(unpacked).map_err(|error| wrong(number, json(&error)))
 }
 
 fn chained(before: &[u8; 32], body: &str) -> [u8; 32] {
-    CRYPTO.sha256(&[before, body.as_bytes()])
+    Sha256::new()
+        .chain_update(before)
+        .chain_update(body)
+        .finalize()
+        .into()
 }
 
 fn json(error: &serde_json::Error) -> String {

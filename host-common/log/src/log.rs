@@ -1,25 +1,13 @@
-//! The event log: a text of JSON lines, version 1.
-//!
-//! The first line is the header, then comes a line for each entry, and a last line that says that the log is whole.
-//! Every line ends with `,"hash":"…"}`: SHA-256 in hexadecimal over the hash of the line before (32 bytes, zeros for the first)
-//! and the bytes of this line up to that comma. So a log that was edited or lost its end is refused, with the line.
-//!
-//! Values are the contract's types as serde writes them: a variant as `{"Name": …}`, a record as its fields, a list of
-//! sixteen bytes and more as a text, `base64url:…`.
-
-mod lines;
-mod packed;
-mod shown;
+//! What a log holds.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Call;
 use crate::bindings::exports::otscert::provision::{provisioner, registrar};
 use crate::bindings::otscert::provision::types;
-use crate::imports::Call;
-
-pub use lines::{LogError, MAX_LINE, MAX_LINES, Writer};
+use crate::lines::{self, LogError, Writer};
 
 /// A whole log.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +16,8 @@ pub struct Log {
     pub header: Header,
     /// What happened, in order.
     pub entries: Vec<Entry>,
-    /// How it ended.
-    pub end: End,
+    /// How it ended; none: its last line is missing, which only a redacted log may lack.
+    pub end: Option<End>,
     /// Hash of the last line: it stands for the whole log.
     pub hash: [u8; 32],
 }
@@ -40,7 +28,8 @@ pub struct Log {
 pub struct Header {
     /// Version of the format.
     pub otscert_log: u32,
-    /// It holds the secrets of its parties, which were doubles: without them it does not replay.
+    /// It holds the secrets of its parties, which were doubles. Otherwise it is of a real device and redacted: it does
+    /// not replay.
     pub secrets: bool,
     /// What made it, for people: a scenario and its seed.
     pub made_by: String,
@@ -136,6 +125,15 @@ impl Header {
         }
     }
 
+    /// A header of this version, for a real device: its log is redacted.
+    #[must_use]
+    pub fn of_real(made_by: &str, parties: Vec<Party>) -> Self {
+        Self {
+            secrets: false,
+            ..Self::of_doubles(made_by, parties)
+        }
+    }
+
     /// The config of a party.
     #[must_use]
     pub fn config(&self, party: &str) -> Option<&PartyConfig> {
@@ -161,15 +159,25 @@ impl Log {
     ///
     /// If a value cannot be written.
     pub fn write(&self) -> Result<String, LogError> {
-        let mut writer = Writer::new(&self.header)?;
+        let mut writer = Writer::new(Vec::new(), &self.header)?;
         for entry in &self.entries {
             writer.entry(entry)?;
         }
-        writer.end(self.end.failed.clone())
+        let bytes = match &self.end {
+            Some(end) => writer.end(end.failed.clone())?,
+            None => writer.into_inner(),
+        };
+        String::from_utf8(bytes).map_err(|error| LogError::Write(error.to_string()))
+    }
+
+    /// What was found to be wrong after the last entry, if anything.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        self.end.as_ref()?.failed.as_deref()
     }
 
     /// What must hold of a log besides its form.
-    fn check(&self) -> Result<(), (usize, String)> {
+    pub(crate) fn check(&self) -> Result<(), (usize, String)> {
         let mut names = BTreeSet::new();
         for party in &self.header.parties {
             if !names.insert(party.name.as_str()) {
