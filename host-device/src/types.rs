@@ -420,15 +420,9 @@ pub struct StartConfig {
 
 /// The largest message in either direction (DESIGN 3).
 pub const MAX_BODY: usize = 64 * 1024;
-/// The longest serial that the contract takes, in bytes.
-pub const MAX_SERIAL: usize = 64;
 /// The longest text that is taken for a claim code: 27 symbols with a hyphen or blank between each two, and some room.
 pub const MAX_CLAIM_CODE: usize = 64;
 /// Symbols of a code of 128 bits and more, with the one that checks.
 const LONG_CLAIM_CODE: usize = 27;
-/// The shortest secret of a unit, in bytes.
-pub const MIN_UNIT_SECRET: usize = 16;
-/// The longest secret of a unit, in bytes.
-pub const MAX_UNIT_SECRET: usize = 64;
 /// The most addresses the contract takes.
 pub const MAX_ADDRESSES: usize = 16;

@@ -1,17 +1,4 @@
-//! The unit file: what the factory wrote into this unit alone, so that one image fits all.
-//!
-//! `otscert-hq factory derive` writes one for each serial. Everything in it is optional:
-//!
-//! ```toml
-//! # 1 to 64 printable ASCII characters; HQ finds the unit's secret by it.
-//! serial = "SN-0001"
-//! # Which batch key the secret was derived from, and the secret: 16 to 64 bytes, base64url without padding. Both, and
-//! # then a serial, or neither.
-//! epoch = 1
-//! secret = "mE0oOkjZ…"
-//! # The code that is also printed on the label.
-//! claim_code = "7K3M-…"
-//! ```
+//! The unit file (`otscert_host::unit`): what the factory wrote into this unit alone, so that one image fits all.
 //!
 //! What is secret in it never leaves the box (docs/PROTOCOL.md, "credential"), so a file that holds a secret or a code
 //! belongs to the program's user alone.
@@ -22,13 +9,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use otscert_host::toml::{TomlError, parse};
-use serde::{Deserialize, Deserializer};
+use otscert_host::toml::TomlError;
+use otscert_host::unit::{UnitText, UnitTextError};
 use zeroize::Zeroizing;
 
-use crate::types::{ClaimCode, MAX_SERIAL, MAX_UNIT_SECRET, MIN_UNIT_SECRET};
-use crate::types::{UnitCredential, UnitSecret};
+use crate::types::{ClaimCode, UnitCredential, UnitSecret};
 
 /// Why a unit file is not used: the factory's or the image's doing, never the owner's.
 #[derive(Debug, thiserror::Error)]
@@ -93,75 +78,37 @@ pub fn read(path: &Path) -> Result<Option<UnitCredential>, UnitFileError> {
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE));
     let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX);
     file.take(limit).read_to_string(&mut text).map_err(failed)?;
-    let raw: RawUnit = parse(&text).map_err(|error| UnitFileError::Syntax {
-        path: path.to_owned(),
-        error: error.concealed(),
+    let unit = UnitText::parse(&text).map_err(|error| match error {
+        UnitTextError::Syntax(error) => UnitFileError::Syntax {
+            path: path.to_owned(),
+            error,
+        },
+        UnitTextError::Field { field, problem } => wrong(path, field, problem),
     })?;
-    if mode & 0o077 != 0 && raw.is_secret() {
+    if mode & 0o077 != 0 && (unit.secret.is_some() || unit.claim_code.is_some()) {
         return Err(UnitFileError::Mode {
             path: path.to_owned(),
             mode,
         });
     }
-    let checked = raw
-        .check()
-        .map_err(|(field, problem)| UnitFileError::Field {
-            path: path.to_owned(),
-            field,
-            problem,
-        });
-    checked.map(Some)
+    let code = unit.claim_code.map(|text| ClaimCode::from_text(&text));
+    let claim_code = code
+        .map(|code| code.ok_or_else(|| wrong(path, "claim_code", CODE.to_owned())))
+        .transpose()?;
+    Ok(Some(UnitCredential {
+        claim_code,
+        serial: unit.serial,
+        secret: unit
+            .secret
+            .map(|(epoch, secret)| UnitSecret { epoch, secret }),
+    }))
 }
 
-/// The keys, before they are checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawUnit {
-    serial: Option<String>,
-    epoch: Option<u32>,
-    #[serde(default, deserialize_with = "secret_text")]
-    secret: Option<Zeroizing<String>>,
-    #[serde(default, deserialize_with = "secret_text")]
-    claim_code: Option<Zeroizing<String>>,
-}
-
-impl RawUnit {
-    fn is_secret(&self) -> bool {
-        self.secret.is_some() || self.claim_code.is_some()
-    }
-
-    fn check(self) -> Result<UnitCredential, (&'static str, String)> {
-        let wrong = |field, problem: &str| Err((field, problem.to_owned()));
-        if let Some(serial) = &self.serial
-            && !is_serial(serial)
-        {
-            let problem = format!("must be 1 to {MAX_SERIAL} printable ASCII characters");
-            return Err(("serial", problem));
-        }
-        let secret = match (self.epoch, &self.secret) {
-            (None, None) => None,
-            (Some(epoch), Some(text)) => Some(UnitSecret {
-                epoch,
-                secret: decode(text).map_err(|problem| ("secret", problem))?,
-            }),
-            (None, Some(_)) => return wrong("epoch", "is missing: a secret needs its epoch"),
-            (Some(_), None) => return wrong("secret", "is missing: an epoch needs its secret"),
-        };
-        if secret.is_some() && self.serial.is_none() {
-            return wrong("serial", "is missing: HQ finds a secret by the serial");
-        }
-        let claim_code = match &self.claim_code {
-            None => None,
-            Some(text) => match ClaimCode::from_text(text) {
-                Some(code) => Some(code),
-                None => return wrong("claim_code", "must be the code as it is on the label"),
-            },
-        };
-        Ok(UnitCredential {
-            claim_code,
-            serial: self.serial,
-            secret,
-        })
+fn wrong(path: &Path, field: &'static str, problem: String) -> UnitFileError {
+    UnitFileError::Field {
+        path: path.to_owned(),
+        field,
+        problem,
     }
 }
 
@@ -180,26 +127,7 @@ impl fmt::Display for UnitCredential {
     }
 }
 
-fn is_serial(text: &str) -> bool {
-    (1..=MAX_SERIAL).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let bytes = Base64UrlUnpadded::decode_vec(text).map(Zeroizing::new);
-    match bytes {
-        Ok(bytes) if (MIN_UNIT_SECRET..=MAX_UNIT_SECRET).contains(&bytes.len()) => Ok(bytes),
-        Ok(_) | Err(_) => Err(format!(
-            "must be {MIN_UNIT_SECRET} to {MAX_UNIT_SECRET} bytes in base64url without padding"
-        )),
-    }
-}
-
-fn secret_text<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Zeroizing<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(|text| text.map(Zeroizing::new))
-}
-
+const CODE: &str = "must be the code as it is on the label";
 const MAX_FILE: usize = 4096;
 
 #[cfg(test)]

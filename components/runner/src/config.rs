@@ -22,9 +22,9 @@
 //! danger_plain_http = false
 //! ```
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use otscert_host::bundle::{BundleText, BundleTextError};
 use otscert_host::toml::{TomlError, parse};
+use otscert_host::unit::{UnitText, UnitTextError};
 use otscert_wasi_folder::{Folder, FolderError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -70,9 +70,9 @@ pub(crate) enum ConfigError {
         /// Where and why.
         error: TomlError,
     },
-    /// The unit's secret is no base64url.
-    #[error("{UNIT}: `secret` must be base64url without padding, and with it `epoch`")]
-    Secret,
+    /// The unit file is not what the factory should have written.
+    #[error("{UNIT}: {0}")]
+    Unit(UnitTextError),
 }
 
 #[derive(Deserialize, Default)]
@@ -97,15 +97,6 @@ enum Clock {
     Trusted,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawUnit {
-    serial: Option<String>,
-    epoch: Option<u32>,
-    secret: Option<String>,
-    claim_code: Option<String>,
-}
-
 impl Config {
     pub(crate) fn read(folder: &Folder) -> Result<Self, ConfigError> {
         let bundle_folder = folder.folder(BUNDLE_FOLDER)?;
@@ -122,18 +113,8 @@ impl Config {
             })?);
         }
         let raw: RawRunner = optional(folder, RUNNER)?;
-        let unit: RawUnit = optional(folder, UNIT).map_err(|error| match error {
-            // Its values are secret.
-            ConfigError::Syntax { file, error } => ConfigError::Syntax {
-                file,
-                error: error.concealed(),
-            },
-            other @ (ConfigError::Folder(_)
-            | ConfigError::Missing { .. }
-            | ConfigError::NotText { .. }
-            | ConfigError::Bundle(_)
-            | ConfigError::Secret) => other,
-        })?;
+        let unit = self::text(folder, UNIT)?.map(|text| UnitText::parse(&text));
+        let unit = unit.transpose().map_err(ConfigError::Unit)?;
         Ok(Self {
             device: provisioner::Config {
                 hq_id: bundle.hq_id,
@@ -146,7 +127,7 @@ impl Config {
                 firmware: raw.firmware.unwrap_or_else(|| FIRMWARE.to_owned()),
                 build_time_ms: raw.build_time_ms,
                 personal: raw.personal.into_bytes(),
-                credential: credential(unit)?,
+                credential: credential(unit.unwrap_or_default()),
                 hq_trusted: raw.hq_trusted,
                 seeder: None,
                 assessments,
@@ -164,20 +145,15 @@ impl Config {
     }
 }
 
-fn credential(unit: RawUnit) -> Result<UnitCredential, ConfigError> {
-    let secret = match (unit.epoch, unit.secret) {
-        (None, None) => None,
-        (Some(epoch), Some(secret)) => Some(UnitSecret {
-            epoch,
-            secret: Base64UrlUnpadded::decode_vec(&secret).map_err(|_| ConfigError::Secret)?,
-        }),
-        (Some(_), None) | (None, Some(_)) => return Err(ConfigError::Secret),
-    };
-    Ok(UnitCredential {
-        claim_code: unit.claim_code,
+fn credential(unit: UnitText) -> UnitCredential {
+    UnitCredential {
+        claim_code: unit.claim_code.map(|code| code.to_string()),
         serial: unit.serial,
-        secret,
-    })
+        secret: unit.secret.map(|(epoch, secret)| UnitSecret {
+            epoch,
+            secret: secret.to_vec(),
+        }),
+    }
 }
 
 fn optional<T: DeserializeOwned + Default>(
