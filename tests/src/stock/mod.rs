@@ -3,109 +3,60 @@
 
 mod trust;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store, format_err};
+use wasmtime::{Engine, Result, Store};
+use wasmtime_wasi::p2::add_to_linker_async;
 use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::add_only_http_to_linker_async;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use trust::Trusting;
+/// What a store holds.
+#[expect(missing_debug_implementations, reason = "its parts have none")]
+pub struct Stock(WasiCtx, WasiHttpCtx, trust::Trusting, ResourceTable);
 
-/// Runs a command on a folder and returns what it printed, on both streams.
+/// Runs a command. False: it failed, and has said why on the streams of `wasi`.
 ///
 /// # Errors
 ///
-/// If it does not start, traps, or fails, with what it printed.
-pub async fn run(
-    command: &Component,
-    folder: &Path,
-    tls: Arc<ClientConfig>,
-    arguments: &[&str],
-) -> wasmtime::Result<String> {
-    let printed = MemoryOutputPipe::new(MAX_PRINTED);
-    let (linker, mut store) = host(command.engine(), folder, tls, arguments, &printed)?;
+/// If it does not start, or traps.
+pub async fn run(command: &Component, wasi: WasiCtx, tls: Arc<ClientConfig>) -> Result<bool> {
+    let (linker, mut store) = host(command.engine(), wasi, tls)?;
     let command = Command::instantiate_async(&mut store, command, &linker).await?;
-    let ended = command.wasi_cli_run().call_run(&mut store).await;
-    let printed = String::from_utf8_lossy(&printed.contents()).into_owned();
-    match ended {
-        Ok(Ok(())) => Ok(printed),
-        Ok(Err(())) => Err(format_err!("the command failed:\n{printed}")),
-        Err(trap) => Err(trap.context(format!("the command trapped:\n{printed}"))),
-    }
+    Ok(command.wasi_cli_run().call_run(store).await?.is_ok())
 }
 
 /// What a component is instantiated on.
 ///
 /// # Errors
 ///
-/// If there is no such folder.
+/// If the runtime is not what it was built with.
 pub fn host(
     engine: &Engine,
-    folder: &Path,
-    tls: Arc<ClientConfig>,
-    arguments: &[&str],
-    printed: &MemoryOutputPipe,
-) -> wasmtime::Result<(Linker<Stock>, Store<Stock>)> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    let mut wasi = WasiCtx::builder();
-    wasi.args(arguments)
-        .stdout(printed.clone())
-        .stderr(printed.clone())
-        .preopened_dir(folder, "/", FsPerms::ReadWrite)?;
-    let stock = Stock {
-        wasi: wasi.build(),
-        http: WasiHttpCtx::new(),
-        hooks: Trusting(tls),
-        table: ResourceTable::new(),
-    };
-    Ok((linker, Store::new(engine, stock)))
-}
-
-/// Compiles a command.
-///
-/// # Errors
-///
-/// If it is no component.
-pub fn compile(command: &[u8]) -> wasmtime::Result<Component> {
-    Component::new(&Engine::default(), command)
-}
-
-/// What a store holds.
-#[expect(
-    missing_debug_implementations,
-    reason = "parts of it have none, and nobody prints it"
-)]
-pub struct Stock {
     wasi: WasiCtx,
-    http: WasiHttpCtx,
-    hooks: Trusting,
-    table: ResourceTable,
+    tls: Arc<ClientConfig>,
+) -> Result<(Linker<Stock>, Store<Stock>)> {
+    let mut linker = Linker::new(engine);
+    add_to_linker_async(&mut linker)?;
+    add_only_http_to_linker_async(&mut linker)?;
+    let (http, hooks) = (WasiHttpCtx::new(), trust::Trusting(tls));
+    let stock = Stock(wasi, http, hooks, ResourceTable::new());
+    Ok((linker, Store::new(engine, stock)))
 }
 
 impl WasiView for Stock {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        let Self(ctx, _, _, table) = self;
+        WasiCtxView { ctx, table }
     }
 }
 
 impl WasiHttpView for Stock {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.hooks,
-        }
+        let Self(_, ctx, hooks, table) = self;
+        WasiHttpCtxView { ctx, table, hooks }
     }
 }
-
-const MAX_PRINTED: usize = 1024 * 1024;

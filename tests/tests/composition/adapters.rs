@@ -19,7 +19,7 @@ use crate::bindings::entropy::exports::otscert::provision::entropy::{Error as En
 use crate::bindings::part;
 use crate::bindings::storage::StorageAdapter;
 use crate::bindings::storage::exports::otscert::provision::storage::Error;
-use crate::device::{on_a_runtime, trusting};
+use crate::device::{on_a_runtime, trusting, wasi, wide};
 
 #[test]
 pub(crate) fn the_runtime_s_generator_is_all_that_is_claimed() {
@@ -272,12 +272,8 @@ fn watch(linker: &mut Linker<Stock>, steps: &Steps, cut: Option<usize>) -> wasmt
 pub(crate) fn host(component: &Component, folder: &Path) -> (Linker<Stock>, Store<Stock>) {
     let tls = trusting(RootCertStore::empty());
     let printed = MemoryOutputPipe::new(0);
-    stock::host(component.engine(), folder, tls, &[], &printed).unwrap()
-}
-
-/// With its causes; wasmtime's own error is no `std` one.
-pub(crate) fn wide(error: wasmtime::Error) -> anyhow::Error {
-    anyhow::anyhow!("{error:?}")
+    let wasi = wasi(folder, &[], &printed).unwrap();
+    stock::host(component.engine(), wasi, tls).unwrap()
 }
 
 const OLD: &[u8] = b"old bytes, longer than the new ones";

@@ -1,7 +1,7 @@
 //! A device that has no host of this project's: a folder, and commands that run on it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use toml::Table;
+use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{FsPerms, WasiCtx};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// A device's folder, inside the folder that its runtime gives it.
@@ -64,8 +67,15 @@ impl Device {
         roots: RootCertStore,
         arguments: &[&str],
     ) -> anyhow::Result<String> {
-        let running = stock::run(compiled(wac)?, &self.preopen, trusting(roots), arguments);
-        running.await.map_err(|error| anyhow::anyhow!("{error:?}"))
+        let printed = MemoryOutputPipe::new(MAX_PRINTED);
+        let wasi = wasi(&self.preopen, arguments, &printed)?;
+        let ended = stock::run(compiled(wac)?, wasi, trusting(roots)).await;
+        let printed = String::from_utf8_lossy(&printed.contents()).into_owned();
+        match ended {
+            Ok(true) => Ok(printed),
+            Ok(false) => anyhow::bail!("the command failed:\n{printed}"),
+            Err(trap) => anyhow::bail!("the command trapped: {trap:?}\n{printed}"),
+        }
     }
 
     /// Runs with a runtime that has been told of HQ's root.
@@ -160,8 +170,28 @@ fn compiled(wac: &str) -> anyhow::Result<&'static Component> {
         return Ok(component);
     }
     let bytes = compose(wac, &Parts::built(), WASI)?;
-    let component = stock::compile(&bytes).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let component = Component::new(&Engine::default(), &bytes).map_err(wide)?;
     Ok(cell.get_or_init(|| component))
+}
+
+/// What a command is given: a folder as its root, arguments, and where it prints.
+pub(crate) fn wasi(
+    folder: &Path,
+    arguments: &[&str],
+    printed: &MemoryOutputPipe,
+) -> anyhow::Result<WasiCtx> {
+    let mut wasi = WasiCtx::builder();
+    wasi.args(arguments)
+        .stdout(printed.clone())
+        .stderr(printed.clone())
+        .preopened_dir(folder, "/", FsPerms::ReadWrite)
+        .map_err(wide)?;
+    Ok(wasi.build())
+}
+
+/// With its causes; wasmtime's own error is no `std` one.
+pub(crate) fn wide(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:?}")
 }
 
 /// TLS with these roots.
@@ -192,6 +222,7 @@ pub(crate) async fn world_in_plain(options: &WorldOptions) -> anyhow::Result<(Wo
 }
 
 pub(crate) const ONCE: &[&str] = &["device", "--once"];
+const MAX_PRINTED: usize = 1024 * 1024;
 const RUNNER: &str = "firmware = \"1.0.0\"\naddresses = [\"192.168.1.7\"]\n";
 /// On a busy machine; the component is compiled in it as well.
 const TO_SERVING: Duration = Duration::from_secs(120);

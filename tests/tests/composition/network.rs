@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use wasmtime::Store;
 
-use crate::adapters::{host, wide};
+use crate::adapters::host;
 use crate::bindings::network::NetworkAdapter;
 use crate::bindings::network::exports::otscert::provision::network::{Error, Request};
 use crate::bindings::network::exports::otscert::wasi::deliveries::{Delivery, Hq};
@@ -20,7 +20,7 @@ use crate::bindings::network::otscert::provision::types::{
     HqAnswer, HqRequest, OrderRef,
 };
 use crate::bindings::part;
-use crate::device::on_a_runtime;
+use crate::device::{on_a_runtime, wide};
 
 #[test]
 pub(crate) fn each_submission_ends_in_one_delivery() {
