@@ -9,7 +9,9 @@ mod factory;
 mod jitter;
 mod memory;
 mod mini_hq;
+mod patience;
 mod rare;
+mod resets;
 mod rig;
 mod seeder;
 mod seeds;
@@ -25,7 +27,7 @@ use otscert_machine::time::{ClockTrust, Span, Timestamp};
 use otscert_machine::types::{Digest, DnsName, NameMode};
 use otscert_machine::wire::json::Json;
 use otscert_machine::wire::message::Command;
-use otscert_machine::wire::problem::{self, ProblemKind};
+use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::Grant;
 use otscert_machine::x509::csr;
 
@@ -232,79 +234,6 @@ fn hq_that_forgot_a_box_is_shown_the_grant() {
 }
 
 #[test]
-fn a_reset_delivers_a_farewell_and_starts_anew() {
-    let mut rig = Rig::new();
-    rig.power_on();
-    rig.settle();
-    let before = rig.progress().device;
-    rig.hq.down = true;
-    rig.input(Input::Reset);
-    assert_eq!(rig.progress().credential_version, 0);
-    assert!(rig.device.credential().is_none());
-    rig.power_on();
-    rig.hq.down = false;
-    rig.wait(Span::from_hours(2));
-    assert_eq!(rig.hq.retired, 1);
-    assert_ne!(rig.progress().device, before);
-    assert_eq!(rig.progress().state, "Serving");
-    assert_eq!(
-        rig.progress().credential_version,
-        2,
-        "a version is never used twice"
-    );
-}
-
-#[test]
-fn a_box_can_be_reset_before_its_generator_is_ready() {
-    let mut rig = Rig::new();
-    rig.power_on();
-    rig.settle();
-    rig.host.entropy = false;
-    rig.power_on();
-    rig.input(Input::Reset);
-    rig.wait(Span::from_hours(1));
-    assert_eq!(rig.hq.retired, 1);
-}
-
-#[test]
-fn a_farewell_that_hq_puts_off_is_said_again_without_haste_until_it_is_taken() {
-    for kind in [
-        ProblemKind::Unavailable,
-        ProblemKind::WrongType,
-        ProblemKind::BadToken,
-    ] {
-        let mut rig = Rig::new();
-        rig.power_on();
-        rig.settle();
-        rig.hq.refuse = Some(kind);
-        rig.input(Input::Reset);
-        rig.wait(Span::from_days(2));
-        // The farewell and the first contact of the box that it became, side by side.
-        assert!(
-            rig.hq.calls < 800,
-            "{kind:?}: {} calls in two days",
-            rig.hq.calls
-        );
-        assert_eq!(rig.hq.retired, 0);
-        rig.hq.refuse = None;
-        rig.wait(Span::from_days(2));
-        assert_eq!(rig.hq.retired, 1, "{kind:?}");
-    }
-}
-
-#[test]
-fn an_enrolment_that_is_refused_as_stale_after_every_contact_is_not_tried_in_haste() {
-    let mut rig = Rig::new();
-    rig.hq.refuse_enrol = Some(ProblemKind::StaleNonce);
-    rig.power_on();
-    rig.wait(Span::from_days(1));
-    assert!(rig.hq.calls < 400, "{} calls in a day", rig.hq.calls);
-    rig.hq.refuse_enrol = None;
-    rig.wait(Span::from_hours(3));
-    assert_eq!(rig.progress().state, "Serving");
-}
-
-#[test]
 fn a_request_that_somebody_put_on_another_path_is_sent_again_unchanged() {
     let mut rig = Rig::new();
     rig.power_on();
@@ -370,27 +299,6 @@ fn a_newer_grant_is_stored_and_shown_and_one_of_another_name_is_refused() {
 }
 
 #[test]
-fn a_power_cut_during_a_reset_neither_keeps_the_name_nor_loses_the_farewell() {
-    for cut in 0..4 {
-        for after in [false, true] {
-            let mut rig = Rig::new();
-            rig.power_on();
-            rig.settle();
-            rig.host.cut_at = Some((rig.host.writes + cut, after));
-            rig.input(Input::Reset);
-            rig.settle();
-            if rig.hq.retired == 0 {
-                // The cut came before anything of the reset was stored: the owner asks again.
-                rig.input(Input::Reset);
-            }
-            rig.wait(Span::from_hours(2));
-            assert_eq!(rig.hq.retired, 1, "cut at write {cut}, after: {after}");
-            assert_eq!(rig.hq.enrolments, 2, "cut at write {cut}, after: {after}");
-        }
-    }
-}
-
-#[test]
 fn a_credential_that_the_server_cannot_use_gives_way_to_the_one_before() {
     let mut rig = Rig::new();
     rig.power_on();
@@ -444,120 +352,6 @@ fn address_mode_never_reports_addresses() {
     rig.input(Input::Addresses(vec!["192.168.1.7".parse().unwrap()]));
     rig.settle();
     assert!(rig.hq.addresses.is_empty());
-}
-
-#[test]
-fn a_box_without_entropy_waits_and_says_why() {
-    let mut rig = Rig::new();
-    rig.host.entropy = false;
-    rig.power_on();
-    rig.wait(Span::from_hours(1));
-    let progress = rig.progress();
-    assert_eq!(progress.state, "AwaitingEntropy");
-    assert!(
-        progress.reason.contains("makes none yet"),
-        "{}",
-        progress.reason
-    );
-    assert_eq!(rig.hq.enrolments, 0);
-    assert!(rig.device.derive("pool").is_err());
-    rig.host.entropy = true;
-    rig.wait(Span::from_minutes(1));
-    assert_eq!(rig.progress().state, "Serving");
-}
-
-/// Found by the model checker: the same request, held off again and again, drew the same part of a
-/// longer and longer range each time, so that an unlucky box came every few seconds for ever.
-#[test]
-fn a_box_that_is_put_off_again_and_again_draws_each_pause_anew() {
-    let mut rig = Rig::new();
-    rig.power_on();
-    rig.settle();
-    rig.hq.refuse = Some(ProblemKind::Unavailable);
-    rig.wait(Span::from_days(2));
-    let mut counts: Vec<u32> = (0..30)
-        .map(|_| {
-            let before = rig.hq.calls;
-            rig.wait(Span::from_days(1));
-            rig.hq.calls - before
-        })
-        .collect();
-    counts.sort_unstable();
-    counts.dedup();
-    assert!(counts.len() > 4, "times a day: {counts:?}");
-}
-
-#[test]
-fn hq_that_is_down_is_tried_again_later_and_later() {
-    let mut rig = Rig::new();
-    rig.hq.down = true;
-    rig.power_on();
-    rig.wait(Span::from_days(1));
-    assert!(
-        (20..200).contains(&rig.hq.calls),
-        "{} calls in a day",
-        rig.hq.calls
-    );
-    assert!(
-        rig.progress().reason.contains("Next try"),
-        "{}",
-        rig.progress().reason
-    );
-    rig.hq.down = false;
-    rig.wait(Span::from_hours(3));
-    assert_eq!(rig.progress().state, "Serving");
-}
-
-#[test]
-fn every_refusal_leaves_a_serving_box_serving_with_its_identity() {
-    for kind in problem::ALL {
-        let mut rig = Rig::new();
-        rig.power_on();
-        rig.settle();
-        let before = rig.progress();
-        rig.hq.refuse = Some(kind);
-        rig.wait(Span::from_days(2));
-        let after = rig.progress();
-        assert!(rig.device.credential().is_some(), "{kind:?}");
-        assert_eq!(after.device, before.device, "{kind:?}");
-        assert!(
-            rig.hq.calls < 400,
-            "{kind:?}: {} calls in two days",
-            rig.hq.calls
-        );
-        rig.hq.refuse = None;
-        rig.wait(Span::from_days(2));
-        assert_eq!(
-            rig.progress().state,
-            "Serving",
-            "{kind:?}: {}",
-            rig.progress().reason
-        );
-    }
-}
-
-#[test]
-fn every_refusal_during_first_boot_is_overcome_when_it_ends() {
-    for kind in problem::ALL {
-        let mut rig = Rig::new();
-        rig.hq.refuse = Some(kind);
-        rig.power_on();
-        rig.wait(Span::from_hours(20));
-        assert_eq!(
-            rig.device.credential().map(|pair| pair.version),
-            None,
-            "{kind:?}"
-        );
-        assert!(!rig.progress().reason.is_empty());
-        rig.hq.refuse = None;
-        rig.wait(Span::from_days(2));
-        assert_eq!(
-            rig.progress().state,
-            "Serving",
-            "{kind:?}: {}",
-            rig.progress().reason
-        );
-    }
 }
 
 #[test]

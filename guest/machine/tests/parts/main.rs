@@ -12,6 +12,7 @@ mod chain;
 mod csr;
 mod der;
 mod entropy;
+mod generator;
 mod jitter;
 mod record;
 mod structure;
