@@ -1,22 +1,25 @@
 //! `devices list` and `devices show`: they read the database, also while HQ runs.
 
+mod story;
+
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::described::{Described, Describer};
+use super::described::Describer;
 use super::format::{date, printable, relative, rfc3339, table};
 use super::lists::{ListError, Progress};
-use super::prose::indented;
 use super::{CliError, ListArgs, ShowArgs, Verdict};
 use crate::config::Config;
 use crate::serve::ServeError;
 use crate::serve::socket::SocketError;
 use crate::store::{
-    Device, DeviceFilter, MAX_PAGE, OpenError, OutboxState, RestoreNotice, Store, StoreError,
-    StoreOptions, SubjectSummary,
+    Device, DeviceFilter, MAX_PAGE, OpenError, RestoreNotice, Store, StoreError, StoreOptions,
+    SubjectSummary,
 };
 use crate::types::{NotASubject, RecordKey, Subject, Timestamp};
+
+use story::Story;
 
 /// Why nothing can be shown or done.
 #[derive(Debug, thiserror::Error)]
@@ -283,187 +286,6 @@ fn write_list(
     Ok(())
 }
 
-struct Story {
-    device: Device,
-    records: Vec<Described>,
-    component: Option<(String, Timestamp)>,
-}
-
-impl Story {
-    fn json(&self) -> Value {
-        let history = self
-            .device
-            .history
-            .iter()
-            .map(|row| json!({ "at": rfc3339(row.at), "kind": row.kind, "text": row.text }));
-        let outbox = self.device.outbox.iter().map(|row| {
-            json!({
-                "exchange": row.exchange,
-                "peer": row.lane,
-                "operation": row.operation,
-                "request": serde_json::from_str::<Value>(&row.request).unwrap_or(Value::Null),
-                "state": row.state.as_str(),
-                "notBefore": rfc3339(row.not_before),
-                "attempts": row.attempts,
-                "traps": row.traps,
-                "created": rfc3339(row.created),
-            })
-        });
-        let records = self.records.iter().map(|described| {
-            json!({
-                "key": described.record.key.as_str(),
-                "bytes": described.record.value.len(),
-                "expires": described.record.expires.map(rfc3339),
-                "described": described.content,
-            })
-        });
-        json!({
-            "summary": summary_json(&self.device.summary),
-            "history": history.collect::<Vec<_>>(),
-            "outbox": outbox.collect::<Vec<_>>(),
-            "records": records.collect::<Vec<_>>(),
-            "component": self.component.as_ref().map(|(sha256, since)| json!({
-                "sha256": sha256, "since": rfc3339(*since),
-            })),
-        })
-    }
-
-    /// What the device's record says of who it is, why it was let in, and what its keys stand on.
-    fn identity(&self, line: &mut impl FnMut(&str, String) -> io::Result<()>) -> io::Result<()> {
-        let subject = self.device.summary.summary.subject.as_str();
-        let mut records = self.records.iter();
-        let Some(record) = records.find(|it| it.record.key.as_str() == subject) else {
-            return Ok(());
-        };
-        let text = |member| record.text(member).map(printable);
-        if let Some(firmware) = text("firmware") {
-            line("firmware", firmware)?;
-        }
-        if let Some(admitted) = text("admitted") {
-            let proved = match record.text("proved") {
-                Some("true") => "it showed what strangers cannot have",
-                Some(_) | None => "it showed nothing that strangers cannot have",
-            };
-            line("admitted", format!("{admitted}: {proved}"))?;
-        }
-        if let Some(unit) = text("unit") {
-            line("unit", unit)?;
-        }
-        if let Some(starts) = record.member("bootCount").and_then(Value::as_u64) {
-            line("boot count", starts.to_string())?;
-        }
-        if let Some(grade) = text("entropyGrade") {
-            let sentence = text("entropySentence").unwrap_or_default();
-            line("entropy", format!("grade {grade}: {sentence}"))?;
-        }
-        let sources = record.member("entropySources").and_then(Value::as_array);
-        let sources = sources.into_iter().flatten().filter_map(Value::as_str);
-        let sources: Vec<_> = sources.map(printable).collect();
-        if !sources.is_empty() {
-            line("sources", sources.join(", "))?;
-        }
-        Ok(())
-    }
-
-    fn text(&self, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-        let SubjectSummary { summary, updated } = &self.device.summary;
-        let when = |at: Timestamp| format!("{} ({})", date(at), relative(at, now));
-        let mut line = |what: &str, text: String| writeln!(out, "{what:<14}{text}");
-        line("id", summary.subject.to_string())?;
-        line(
-            "name",
-            printable(summary.name.as_deref().unwrap_or("none yet")),
-        )?;
-        line("model", printable(&summary.model))?;
-        line(
-            "state",
-            format!("{}, since {}", printable(&summary.state), when(*updated)),
-        )?;
-        line("why", printable(&summary.reason))?;
-        line(
-            "last contact",
-            summary
-                .last_contact
-                .map_or_else(|| "never".to_owned(), when),
-        )?;
-        line(
-            "certificate",
-            summary
-                .not_after
-                .map_or_else(|| "none".to_owned(), |end| format!("ends {}", when(end))),
-        )?;
-        if let Some(wake) = summary.wake_at {
-            line("next look", when(wake))?;
-        }
-        self.identity(&mut line)?;
-        if let Some((sha256, since)) = &self.component {
-            line("component", format!("{sha256}, since {}", when(*since)))?;
-        }
-
-        writeln!(out, "\nUnder way")?;
-        if self.device.outbox.is_empty() {
-            writeln!(out, "  nothing")?;
-        }
-        for row in &self.device.outbox {
-            let state = match row.state {
-                OutboxState::Waiting => format!("waits, not before {}", when(row.not_before)),
-                OutboxState::Leased => "being done at this moment".to_owned(),
-                OutboxState::Parked => {
-                    "PARKED: the component failed at its outcome, see the log".to_owned()
-                }
-            };
-            writeln!(
-                out,
-                "  {} at {}: {state}; tried {} times",
-                row.operation, row.lane, row.attempts
-            )?;
-            writeln!(out, "    {}", printable(&row.request))?;
-        }
-
-        writeln!(out, "\nHistory, the newest first")?;
-        let rows: Vec<_> = self
-            .device
-            .history
-            .iter()
-            .map(|row| {
-                vec![
-                    format!("  {}", date(row.at)),
-                    printable(&row.kind),
-                    printable(&row.text),
-                ]
-            })
-            .collect();
-        if rows.is_empty() {
-            writeln!(out, "  nothing")?;
-        } else {
-            out.write_all(table(&["  WHEN", "WHAT", "TEXT"], &rows).as_bytes())?;
-        }
-
-        writeln!(out, "\nRecords, as the component reads them")?;
-        for described in &self.records {
-            writeln!(
-                out,
-                "  {} ({} bytes)",
-                described.record.key,
-                described.record.value.len()
-            )?;
-            let content = match described
-                .content
-                .get("content")
-                .or(described.content.get("error"))
-            {
-                Some(Value::String(text)) => indented(text),
-                Some(other) => serde_json::to_string_pretty(other)?,
-                None => described.content.to_string(),
-            };
-            for line in content.lines() {
-                writeln!(out, "    {}", printable(line))?;
-            }
-        }
-        Ok(())
-    }
-}
-
 fn row_json(row: &Row) -> Value {
     let mut json = summary_json(&row.device);
     if let (Value::Object(members), Some(firmware)) = (&mut json, &row.firmware) {
@@ -496,154 +318,4 @@ fn write_json(out: &mut dyn Write, value: &Value) -> io::Result<()> {
 const DEVICE: &str = "device/";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{HistoryRow, OutboxEntry, RecordRow};
-    use crate::types::Summary;
-
-    #[test]
-    fn a_list_reads_from_left_to_right_and_says_where_it_goes_on() {
-        let text = |devices: &[SubjectSummary], limit| {
-            let row = |device: &SubjectSummary| Row {
-                device: device.clone(),
-                firmware: None,
-            };
-            let rows: Vec<_> = devices.iter().map(row).collect();
-            let mut out = Vec::new();
-            let args = ListArgs {
-                limit,
-                ..list_args()
-            };
-            write_list(&mut out, &args, &rows, NOW).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(
-            text(&[summary()], 2),
-            "ID         NAME          MODEL    STATE   ENDS        LAST CONTACT  WHY\n\
-             device/a1  x.boxes.test  box\u{fffd}[2J  Issued  in 89 days  2 min ago     by a CA\n"
-        );
-        assert!(text(&[summary()], 1).ends_with("There may be more: --after device/a1\n"));
-        assert!(text(&[], 1).starts_with("No device fits."));
-    }
-
-    #[test]
-    fn a_restored_hq_is_told_in_one_line_whatever_the_number_of_devices() {
-        let text = |notice| {
-            let mut out = Vec::new();
-            write_notice(&mut out, notice, NOW).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        let notice = |devices, last| RestoreNotice {
-            devices,
-            first: NOW.minus_millis(3 * 86_400_000),
-            last,
-        };
-        assert_eq!(text(None), "");
-        assert_eq!(
-            text(Some(notice(20, NOW.minus_millis(60_000)))),
-            "Notice: 20 devices are ahead of HQ's records so far, since 2026-11-20 17:05 UTC (the last one 1 min ago). \
-             Most likely HQ was restored from a backup; nothing needs doing then: the boxes recover by themselves. \
-             Only what was retired since the backup must be retired again. If nobody restored anything, see \
-             docs/OPERATIONS.md, \"Backup and restore\".\n\n"
-        );
-        let closed = text(Some(notice(1, NOW.minus_millis(2 * 86_400_000))));
-        assert!(
-            closed.starts_with("Notice: 1 device is ahead of HQ's records in all, "),
-            "{closed}"
-        );
-    }
-
-    #[test]
-    fn a_story_has_states_times_order_certificate_and_component() {
-        let mut out = Vec::new();
-        story().text(NOW, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        for expected in [
-            "state         Issued, since 2026-11-23 17:04 UTC (1 min ago)",
-            "certificate   ends 2027-02-20 17:06 UTC (in 89 days)",
-            "component     abc, since 2026-11-23 17:04 UTC",
-            "fetch-chain at staging: waits, not before 2026-11-23 17:06 UTC (in 1 min); tried 2 times",
-            "https://ca.example/order/1",
-            "2026-11-23 17:04 UTC  issued  by a CA",
-            "  device/a1 (3 bytes)\n    Device {\n      serial: 01020304\n    }",
-        ] {
-            assert!(text.contains(expected), "{expected} is not in:\n{text}");
-        }
-        let json = story().json();
-        assert_eq!(json["summary"]["notAfter"], "2027-02-20T17:06:40Z");
-        assert_eq!(
-            json["outbox"][0]["request"]["order"],
-            "https://ca.example/order/1"
-        );
-        assert_eq!(json["component"]["sha256"], "abc");
-        assert_eq!(
-            json["records"][0]["described"]["content"],
-            "Device { serial: [1, 2, 3, 4] }"
-        );
-    }
-
-    fn story() -> Story {
-        let before = NOW.minus_millis(60_000);
-        let record = RecordRow {
-            key: RecordKey::try_from("device/a1".to_owned()).unwrap(),
-            value: vec![1, 2, 3],
-            expires: None,
-        };
-        let device = Device {
-            summary: summary(),
-            history: vec![HistoryRow {
-                at: before,
-                kind: "issued".to_owned(),
-                text: "by a CA".to_owned(),
-            }],
-            outbox: vec![OutboxEntry {
-                exchange: 7,
-                lane: "staging".to_owned(),
-                operation: "fetch-chain".to_owned(),
-                request: r#"{"order":"https://ca.example/order/1"}"#.to_owned(),
-                state: OutboxState::Waiting,
-                not_before: NOW.plus_millis(100_000),
-                attempts: 2,
-                traps: 0,
-                created: before,
-            }],
-            records: vec![record.clone()],
-        };
-        let content = json!({ "kind": "HQ device", "content": "Device { serial: [1, 2, 3, 4] }" });
-        Story {
-            device,
-            records: vec![Described { record, content }],
-            component: Some(("abc".to_owned(), before)),
-        }
-    }
-
-    fn summary() -> SubjectSummary {
-        SubjectSummary {
-            summary: Summary {
-                subject: "device/a1".parse().unwrap(),
-                kind: "device".to_owned(),
-                state: "Issued".to_owned(),
-                reason: "by a CA".to_owned(),
-                name: Some("x.boxes.test".to_owned()),
-                model: "box\u{1b}[2J".to_owned(),
-                not_after: Some(NOW.plus_millis(89 * 86_400_000 + 100_000)),
-                wake_at: None,
-                last_contact: Some(NOW.minus_millis(120_000)),
-            },
-            updated: NOW.minus_millis(60_000),
-        }
-    }
-
-    fn list_args() -> ListArgs {
-        use clap::Parser;
-
-        let cli = crate::cli::Cli::parse_from(["otscert-hq", "devices", "list"]);
-        let crate::cli::Command::Devices(crate::cli::DevicesCommand::List(args)) = cli.command
-        else {
-            panic!("it is what was asked for");
-        };
-        args
-    }
-
-    const NOW: Timestamp = Timestamp::from_millis(1_795_453_500_000);
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! What settings must hold, one by one and together.
 
+mod models;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,15 +9,11 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ipnet::IpNet;
 use otscert_hq_ca::CaConfig;
 use otscert_hq_dns::{DnsName, ZoneConfig};
-use otscert_machine::hq::admission::Proof;
 
-use super::raw::{
-    RawAdmission, RawBatch, RawCa, RawConfig, RawDns, RawKeys, RawLimits, RawModel, RawPeople,
-    RawQuota,
-};
+use super::raw::{RawBatch, RawCa, RawConfig, RawDns, RawKeys, RawLimits, RawPeople, RawQuota};
 use super::{
-    Admission, CertificateFiles, Config, DeviceEndpoint, Dns, KeyFiles, Limits, Log, Model,
-    NamedCa, Nameserver, Overrides, People, PeopleCertificate, Quota, SettingError, zone_problem,
+    CertificateFiles, Config, DeviceEndpoint, Dns, KeyFiles, Limits, Log, NamedCa, Nameserver,
+    Overrides, People, PeopleCertificate, Quota, SettingError, zone_problem,
 };
 
 /// Checks the file's settings; tells all that is wrong.
@@ -403,125 +401,6 @@ impl Check<'_> {
         cas
     }
 
-    fn models(
-        &mut self,
-        raw: Vec<RawModel>,
-        cas: &[NamedCa],
-        zone: Option<&DnsName>,
-    ) -> Vec<Model> {
-        if raw.is_empty() || raw.len() > MAX_MODELS {
-            self.wrong("model", format!("must be there 1 to {MAX_MODELS} times, as `[[model]]`; `*` as the name takes every box"));
-        }
-        let mut models: Vec<Model> = Vec::new();
-        for RawModel {
-            name,
-            mode,
-            admission,
-            enrolments_from_prefix,
-            enrolments_of_model,
-            ca,
-            danger_open_public,
-        } in raw
-        {
-            let admission = self.admission(&name, admission);
-            let limits = otscert_machine::hq::config::Limits::default();
-            if name.is_empty() || name.len() > MAX_MODEL_NAME || name.chars().any(char::is_control)
-            {
-                self.wrong(
-                    "model.name",
-                    format!("has {name:?}: take 1 to {MAX_MODEL_NAME} characters, or `*`"),
-                );
-            }
-            if models.iter().any(|other| other.name == name) {
-                self.wrong("model.name", format!("has {name:?} twice"));
-            }
-            let used = match &ca {
-                None => cas.first(),
-                Some(wanted) => cas.iter().find(|ca| ca.name == *wanted),
-            };
-            if let (Some(wanted), None) = (&ca, used) {
-                let names: Vec<_> = cas.iter().map(|ca| ca.name.as_str()).collect();
-                self.wrong(
-                    "model.ca",
-                    format!(
-                        "names {wanted:?}, and there is no such [[ca]]: there are {}",
-                        names.join(", ")
-                    ),
-                );
-            }
-            if let (Some(used), Some(zone)) = (used, zone)
-                && let CaConfig::Private(private) = &used.config
-                && !private.zones.is_empty()
-                && !private
-                    .zones
-                    .iter()
-                    .any(|held| held.covers(&zone.to_string()))
-            {
-                self.wrong(
-                    "ca.zones",
-                    format!(
-                        "of {:?} does not hold {zone}, where {name:?} gets its names, so that it would refuse every \
-                         order: add the zone, or leave `zones` out",
-                        used.name
-                    ),
-                );
-            }
-            if let (true, Some(used), Some(zone)) = (admission.is_open(), used, zone)
-                && !danger_open_public
-                && is_public(&used.config)
-                && !is_public_suffix(zone)
-            {
-                self.wrong(
-                    "model.admission",
-                    format!(
-                        "lets anybody in for {name:?} with the public CA {:?}, whose quota for {zone} any stranger could then \
-                         use up: put the zone on the Public Suffix List, or get the CA's limits raised and set \
-                         `danger_open_public = true`",
-                        used.name
-                    ),
-                );
-            }
-            models.push(Model {
-                name,
-                mode,
-                admission,
-                enrolments_from_prefix: enrolments_from_prefix.unwrap_or(limits.from_prefix),
-                enrolments_of_model: enrolments_of_model.unwrap_or(limits.of_model),
-                ca,
-            });
-        }
-        models
-    }
-
-    fn admission(&mut self, model: &str, raw: RawAdmission) -> Admission {
-        let alternatives = match raw {
-            RawAdmission::One(text) => vec![text],
-            RawAdmission::Several(texts) => texts,
-        };
-        match Admission::parse(&alternatives) {
-            Ok(admission) => {
-                let needs = |proof| admission.asks_for(proof);
-                if needs(Proof::FactorySecret) && !self.has_batches {
-                    self.wrong(
-                        "model.admission",
-                        format!("of {model:?} asks for a factory secret, and there is no `[[keys.batch]]`: `otscert-hq factory batch` makes a key"),
-                    );
-                }
-                if needs(Proof::Voucher) && !self.has_voucher_keys {
-                    self.wrong(
-                        "model.admission",
-                        format!("of {model:?} asks for a voucher, and `keys.voucher_keys` names nobody who may sign one"),
-                    );
-                }
-                admission
-            }
-            Err(error) => {
-                self.wrong("model.admission", format!("of {model:?}: {error}"));
-                Admission::closed()
-            }
-        }
-    }
-
     fn networks(&mut self, texts: &[String]) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in texts {
@@ -628,13 +507,6 @@ fn site(name: &str) -> String {
     psl::domain_str(name).unwrap_or(name).to_owned()
 }
 
-/// Whether each name one label below the zone counts as a registered domain of its own.
-fn is_public_suffix(zone: &DnsName) -> bool {
-    let zone = zone.to_string();
-    psl::suffix(zone.as_bytes())
-        .is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == zone.as_bytes())
-}
-
 /// Whether the CA is one that browsers trust: not one with an API root of its own, and not a staging one.
 pub(crate) fn is_public(ca: &CaConfig) -> bool {
     match ca {
@@ -663,6 +535,4 @@ const MAX_CAS: usize = 16;
 const MAX_QUOTA_HOURS: u32 = 24 * 365;
 /// The machine's own limit.
 const MAX_BATCHES: usize = 256;
-const MAX_MODELS: usize = 256;
-const MAX_MODEL_NAME: usize = 64;
 const MIN_STORE_BYTES: u64 = 1024 * 1024;
