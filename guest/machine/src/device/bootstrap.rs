@@ -1,31 +1,22 @@
 //! From power-on to a name: loading, contact, entropy, enrolment.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::agenda::{AFTER_FINAL_REFUSAL, AFTER_MALFORMED, AFTER_REFUSAL, jitter_at};
 use super::clock::Clock;
-use super::config::{Config, Credential};
+use super::config::Config;
 use super::enrolled::Enrolled;
 use super::event::{Effect, Records, Reply, ReplyBody, Verdict};
 use super::records::{Identity, Member, Pending, Phase};
+use super::refusals::{hold_for, refuse, repeats};
+use super::requests::{contact, enrol, public_contact, send};
 use super::state::{
     AwaitingContact, AwaitingEntropy, Enrolling, Link, Loading, Outbox, State, Unit,
 };
-use crate::backoff::{self, Policy};
-use crate::entropy::{Class, Credit, Entropy, SourceKind, SourceState};
-use crate::peer::Endpoint;
-use crate::time::{Moment, Span};
-use crate::types::{Digest, Ed25519Public, ExchangeId, Nonce, ShortText, Thumbprint};
-use crate::wire::json::Object;
-use crate::wire::jws::{self, Header, Signer, Typ};
-use crate::wire::message::{
-    self, Contact, ContactAnswer, EnrolAnswer, EntropyReport, Problem, UnitClaim, UnitName,
-    UnitProof,
-};
-use crate::wire::problem::ProblemKind;
-use crate::wire::trust::Roots;
+use crate::entropy::Class;
+use crate::time::Moment;
+use crate::types::Ed25519Public;
+use crate::wire::message::{ContactAnswer, EnrolAnswer};
 
 /// Where an event led, before it becomes a `Step`.
 pub(super) type Outcome = (State, Vec<Effect>, Verdict);
@@ -362,188 +353,6 @@ impl Enrolling {
     }
 }
 
-/// Submits a pending request that has been persisted, if it is due.
-pub(super) fn send(unit: &mut Unit, pending: &Pending, now: Moment, effects: &mut Vec<Effect>) {
-    if !unit.link.is_due(now.monotonic) {
-        return;
-    }
-    unit.link.in_flight = true;
-    unit.link.asked = Some(now.monotonic);
-    effects.push(Effect::Submit {
-        exchange: pending.exchange,
-        endpoint: pending.endpoint,
-        body: pending.body.clone(),
-    });
-}
-
-/// A `contact` whose nonce is made of raw noise: public, and never an output of the pool.
-pub(super) fn contact(
-    config: &Config,
-    unit: &mut Unit,
-    to: &Roots,
-    name: Option<UnitName>,
-    noise: &[u8],
-) -> Pending {
-    let exchange = unit.next_exchange();
-    let parts: [&[u8]; 5] = [
-        b"otscert contact v1",
-        &config.personal,
-        &unit.boot_count.to_le_bytes(),
-        &exchange.number().to_le_bytes(),
-        noise,
-    ];
-    let body = Contact {
-        aud: to.hq_id.clone(),
-        nonce: Digest::new(config.crypto.sha256(&parts)),
-        model: config.model.clone(),
-        firmware: config.firmware.clone(),
-        boot_count: unit.boot_count,
-        unit: name,
-    }
-    .to_bytes();
-    pending(config, Endpoint::Contact, exchange, body)
-}
-
-/// A `contact` of a box whose generator is ready, which may then give the noise.
-pub(super) fn public_contact(config: &Config, unit: &mut Unit) -> Option<Pending> {
-    let generator = unit.entropy.ready(config.crypto, config.hq_trusted)?;
-    let noise: [u8; 32] = generator.bytes(config.crypto);
-    let name = config.credential.name();
-    Some(contact(config, unit, &config.roots, name, &noise))
-}
-
-/// An `enrol`; none while the generator is not ready.
-pub(super) fn enrol(
-    config: &Config,
-    unit: &mut Unit,
-    identity: &Identity,
-    hq_nonce: String,
-    grant: Option<Object>,
-) -> Option<Pending> {
-    let entropy = report(&unit.entropy);
-    let generator = unit.entropy.ready(config.crypto, config.hq_trusted)?;
-    let nonce = Nonce::new(generator.bytes(config.crypto));
-    let thumbprint = identity.public.thumbprint(config.crypto);
-    let payload = message::Enrol {
-        nonce,
-        credential: credential(config, unit, &thumbprint, &hq_nonce),
-        boot_count: Some(unit.boot_count),
-        hq_nonce,
-        model: config.model.clone(),
-        firmware: config.firmware.clone(),
-        entropy,
-        grant,
-    }
-    .to_object();
-    let header = Header {
-        typ: Typ::Enrol,
-        aud: config.roots.hq_id.clone(),
-        signer: Signer::Key(identity.public),
-        delegation: None,
-    };
-    let body = jws::sign(config.crypto, &identity.seed, &header, &payload).to_bytes();
-    let exchange = unit.next_exchange();
-    Some(pending(config, Endpoint::Enrol, exchange, body))
-}
-
-/// A request with its digest.
-pub(super) fn pending(
-    config: &Config,
-    endpoint: Endpoint,
-    exchange: ExchangeId,
-    body: Vec<u8>,
-) -> Pending {
-    let digest = Digest::of(config.crypto, &body);
-    Pending {
-        endpoint,
-        exchange,
-        body,
-        digest,
-    }
-}
-
-/// Whether the very same request may succeed later: HQ has not looked at it. A request that came
-/// by the path of another was put there by somebody on the way, or by a fault of the host.
-pub(super) const fn repeats(kind: Option<ProblemKind>) -> bool {
-    matches!(
-        kind,
-        Some(ProblemKind::RateLimited | ProblemKind::Unavailable | ProblemKind::WrongType)
-    )
-}
-
-/// HQ has not looked at the request: it goes out again, unchanged, when HQ said.
-pub(super) fn hold_for(config: &Config, unit: &mut Unit, problem: &Problem, now: Moment) {
-    let noise = jitter_at(config, unit, unit.link.attempt);
-    let span = backoff::delay(unit.link.attempt, Policy::Hq, noise);
-    unit.link = Link {
-        in_flight: false,
-        asked: None,
-        attempt: unit.link.attempt.saturating_add(1),
-        retry_at: now.monotonic + backoff::no_sooner_than(span, problem.retry_after),
-        trouble: Some(sentence(problem)),
-    };
-}
-
-/// HQ refused the request: how long until the next, new one.
-pub(super) fn refuse(config: &Config, unit: &mut Unit, problem: &Problem, now: Moment) {
-    let attempt = unit.link.attempt;
-    let span = match problem.kind {
-        // The first retry comes at once; after that something is wrong on one side.
-        Some(ProblemKind::StaleNonce) if attempt == 0 => Span::ZERO,
-        Some(ProblemKind::StaleNonce | ProblemKind::RateLimited | ProblemKind::Unavailable) => {
-            backoff::delay(attempt, Policy::Hq, jitter_at(config, unit, attempt))
-        }
-        Some(ProblemKind::Retired | ProblemKind::Challenged | ProblemKind::BadGrant) => {
-            AFTER_FINAL_REFUSAL
-        }
-        Some(
-            ProblemKind::AlreadyEnrolled
-            | ProblemKind::AdmissionClosed
-            | ProblemKind::BadCredential
-            | ProblemKind::UnknownModel
-            | ProblemKind::UnknownDevice
-            | ProblemKind::StaleRequest
-            | ProblemKind::BadToken
-            | ProblemKind::WrongAudience,
-        ) => AFTER_REFUSAL,
-        Some(
-            ProblemKind::Malformed
-            | ProblemKind::TooLarge
-            | ProblemKind::UnknownVersion
-            | ProblemKind::UnknownCritical
-            | ProblemKind::DuplicateMember
-            | ProblemKind::WrongType
-            | ProblemKind::BadSignature
-            | ProblemKind::BadCsr
-            | ProblemKind::WrongNames
-            | ProblemKind::KeyReused
-            | ProblemKind::OrderInProgress
-            | ProblemKind::BadAddress,
-        )
-        | None => AFTER_MALFORMED,
-    };
-    unit.link = Link {
-        in_flight: false,
-        asked: None,
-        attempt: attempt.saturating_add(1),
-        retry_at: now.monotonic + problem.retry_after.unwrap_or(span).min(AFTER_FINAL_REFUSAL),
-        trouble: Some(sentence(problem)),
-    };
-}
-
-/// What a problem says, for people.
-pub(super) fn sentence(problem: &Problem) -> String {
-    let title = problem
-        .kind
-        .map_or("HQ refused, for a reason newer than this box.", |k| {
-            k.title()
-        });
-    match problem.detail.is_empty() {
-        true => title.to_string(),
-        false => alloc::format!("{title} {}", problem.detail),
-    }
-}
-
 /// What enrolment brought.
 fn member(identity: Identity, answer: EnrolAnswer) -> Member {
     Member {
@@ -557,47 +366,6 @@ fn member(identity: Identity, answer: EnrolAnswer) -> Member {
         reported: Vec::new(),
         reinstating: false,
         failures: 0,
-    }
-}
-
-fn report(entropy: &Entropy) -> EntropyReport {
-    let short = |kind: SourceKind| ShortText::parse("source", kind.as_str()).ok();
-    let gave = |(kind, _, state, _): (SourceKind, String, SourceState, Credit)| {
-        (state == SourceState::Gave).then(|| short(kind)).flatten()
-    };
-    let sources = entropy
-        .report()
-        .sources
-        .into_iter()
-        .filter_map(gave)
-        .collect();
-    EntropyReport {
-        grade: entropy.grade(),
-        sources,
-    }
-}
-
-/// What the unit has to show for itself.
-fn credential(
-    config: &Config,
-    unit: &Unit,
-    thumbprint: &Thumbprint,
-    hq_nonce: &str,
-) -> message::Credential {
-    let Credential {
-        claim_code,
-        serial,
-        secret,
-    } = &config.credential;
-    let proof = secret.as_ref().map(|secret| UnitProof {
-        epoch: secret.epoch,
-        mac: secret.proof(config.crypto, thumbprint, hq_nonce),
-    });
-    let serial = serial.clone();
-    message::Credential {
-        // What a person typed is newer than what the image says.
-        claim_code: unit.claim_code.as_ref().or(claim_code.as_ref()).cloned(),
-        unit: serial.map(|serial| UnitClaim { serial, proof }),
     }
 }
 

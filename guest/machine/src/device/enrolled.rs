@@ -4,36 +4,34 @@
 //! it and ends in [`Enrolled::settle`], which puts what is there into the one state where exactly
 //! that is valid.
 
+mod tasks;
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::agenda::{self, AFTER_REFUSAL, REJOIN, SAMPLE_AGAIN, jitter, monotonic_of};
-use super::bootstrap::{
-    Outcome, enrol, hear_seeds, hold_for, pending, public_contact, refuse, repeats, send, sentence,
-};
+use super::agenda::{self, AFTER_REFUSAL, REJOIN, SAMPLE_AGAIN, jitter};
+use super::bootstrap::{Outcome, hear_seeds};
 use super::config::Config;
 use super::event::{Effect, Reply, ReplyBody, Verdict};
 use super::records::{
     Certificate, CredentialRecord, MAX_OUTBOX, Member, Pending, Phase, Pursuit, Retirement,
 };
+use super::refusals::{hold_for, refuse, repeats, sentence};
+use super::requests::{enrol, send};
 use super::state::{
     Agenda, AwaitingCertificate, AwaitingContact, Link, Renewing, Serving, State, Unit,
 };
 use crate::backoff::{self, Policy};
-use crate::entropy::Generator;
 use crate::peer::{Endpoint, Failure};
 use crate::time::{Moment, Monotonic, Span};
-use crate::types::{Digest, NameMode, Nonce};
+use crate::types::Nonce;
 use crate::wire::json::Object;
-use crate::wire::jws::{self, Header, Signer, Typ};
 use crate::wire::message::{
-    Address, Command, Continuity, EnrolAnswer, Issued, Order, OrderStatus, Poll, PollAnswer,
-    Problem, Retire, Window,
+    Command, Continuity, EnrolAnswer, Issued, OrderStatus, PollAnswer, Problem, Retire, Window,
 };
 use crate::wire::problem::ProblemKind;
 use crate::x509::chain::Chain;
-use crate::x509::csr;
 
 /// A box with a name, in any of its three states.
 #[derive(Debug)]
@@ -46,15 +44,6 @@ pub(super) struct Enrolled {
     effects: Vec<Effect>,
     dirty: bool,
     submit: bool,
-}
-
-/// What to ask HQ next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    Contact,
-    Order,
-    Address,
-    Poll,
 }
 
 impl Enrolled {
@@ -481,118 +470,6 @@ impl Enrolled {
         self.settle(verdict)
     }
 
-    fn task(&self, now: Moment) -> Option<Task> {
-        let unsent = self
-            .pursuit
-            .as_ref()
-            .is_some_and(|pursuit| !pursuit.ordered);
-        if self.member.reinstating {
-            Some(Task::Contact)
-        } else if unsent || (self.pursuit.is_none() && self.order_due(now)) {
-            Some(Task::Order)
-        } else if self.addresses_differ() {
-            Some(Task::Address)
-        } else if self.agenda.poll_at <= now.monotonic {
-            Some(Task::Poll)
-        } else {
-            None
-        }
-    }
-
-    fn order_due(&self, now: Moment) -> bool {
-        self.order_at(now).is_some_and(|at| at <= now.monotonic)
-    }
-
-    /// When the next order is due, if there is no pursuit.
-    fn order_at(&self, now: Moment) -> Option<Monotonic> {
-        let wanted = match &self.credential {
-            None => Some(now.monotonic),
-            Some(_) if self.agenda.renew_now => Some(now.monotonic),
-            Some(record) => monotonic_of(record.renew_at(), &self.unit, now),
-        };
-        wanted.map(|at| at.max(self.agenda.order_after))
-    }
-
-    fn addresses_differ(&self) -> bool {
-        match self.member.mode {
-            NameMode::Address => false,
-            NameMode::Word => {
-                !self.unit.addresses.is_empty() && self.unit.addresses != self.member.reported
-            }
-        }
-    }
-
-    /// Makes the request; none while the generator is not ready.
-    fn request(&mut self, config: &Config, task: Task) -> Option<Pending> {
-        if task == Task::Contact {
-            return public_contact(config, &mut self.unit);
-        }
-        let crypto = config.crypto;
-        let generator = self.unit.entropy.ready(crypto, config.hq_trusted)?;
-        let continuity = continuity(config, &self.member, generator);
-        let (endpoint, payload) = match task {
-            Task::Contact => return None,
-            Task::Order => {
-                if self.pursuit.is_none() {
-                    let (key, _) = generator.p256_key(crypto)?;
-                    let extra = generator.bytes(crypto);
-                    let csr = csr::build(crypto, &key, &self.member.names, &extra)?;
-                    self.pursuit = Some(Pursuit {
-                        key,
-                        csr,
-                        ordered: false,
-                    });
-                }
-                let csr = self.pursuit.as_ref().map(|pursuit| pursuit.csr.clone())?;
-                (Endpoint::Order, Order { continuity, csr }.to_object())
-            }
-            Task::Address => {
-                let addresses = self.unit.addresses.clone();
-                (
-                    Endpoint::Address,
-                    Address {
-                        continuity,
-                        addresses,
-                    }
-                    .to_object(),
-                )
-            }
-            Task::Poll => {
-                let leaf = self
-                    .credential
-                    .as_ref()
-                    .and_then(|record| record.current.chain.first());
-                let poll = Poll {
-                    continuity,
-                    firmware: config.firmware.clone(),
-                    boot_count: Some(self.unit.boot_count),
-                    serving: leaf.map(|der| Digest::of(crypto, der)),
-                    trouble: self.agenda.complaint.clone(),
-                };
-                (Endpoint::Poll, poll.to_object())
-            }
-        };
-        Some(self.sign(config, endpoint, &payload))
-    }
-
-    fn sign(&mut self, config: &Config, endpoint: Endpoint, payload: &Object) -> Pending {
-        let typ = match endpoint {
-            Endpoint::Contact | Endpoint::Enrol | Endpoint::Order => Typ::Order,
-            Endpoint::Poll => Typ::Poll,
-            Endpoint::Address => Typ::Address,
-            Endpoint::Retire => Typ::Retire,
-        };
-        let header = Header {
-            typ,
-            aud: config.roots.hq_id.clone(),
-            signer: Signer::Kid(self.member.device.to_string()),
-            delegation: None,
-        };
-        let body = jws::sign(config.crypto, &self.member.identity.seed, &header, payload);
-        let exchange = self.unit.next_exchange();
-        pending(config, endpoint, exchange, body.to_bytes())
-    }
-
     fn settle(self, verdict: Verdict) -> Outcome {
         let Self {
             unit,
@@ -671,14 +548,6 @@ impl From<Renewing> for Enrolled {
     fn from(state: Renewing) -> Self {
         let (pursuit, credential) = (Some(state.pursuit), Some(state.credential));
         Self::new(state.unit, state.member, pursuit, credential, state.agenda)
-    }
-}
-
-fn continuity(config: &Config, member: &Member, generator: &mut Generator) -> Continuity {
-    let nonce = Nonce::new(generator.bytes(config.crypto));
-    Continuity {
-        token: member.token.clone(),
-        nonce,
     }
 }
 

@@ -35,6 +35,8 @@ mod inspect;
 mod open;
 pub mod progress;
 pub mod records;
+mod refusals;
+mod requests;
 mod seeds;
 pub mod state;
 mod step;

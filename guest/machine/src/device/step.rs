@@ -282,7 +282,7 @@ fn retired(
             Some(_) | None => {
                 let failure = Failure {
                     kind: FailureKind::NotUnderstood,
-                    detail: super::bootstrap::sentence(problem),
+                    detail: super::refusals::sentence(problem),
                     retry_after: problem.retry_after,
                 };
                 outbox.link.failed(config, &failure, noise, now);
