@@ -4,6 +4,8 @@
 use otscert_crypto::RustCrypto;
 use otscert_machine::crypto::{Crypto as _, Secret};
 use otscert_machine::entropy::assessment::LEAST_ENTROPY;
+use otscert_machine::entropy::health::{LAG_WINDOW, LAGS};
+use otscert_machine::entropy::jitter::Jitter;
 use otscert_machine::entropy::{
     Assessment, Class, Entropy, Grade, MAX_SAMPLE, Source, SourceId, SourceKind, SourceState,
 };
@@ -184,6 +186,82 @@ fn an_assessment_is_believed_only_if_hq_signed_it_and_it_leaves_a_margin() {
     assert!(
         opened(&good, 1, Typ::Grant).is_err(),
         "another message of HQ"
+    );
+}
+
+/// What is never credited would otherwise be asked for as long as the box runs.
+#[test]
+fn a_clock_is_looked_at_for_as_long_as_it_can_earn_and_no_longer() {
+    let recorded = recording("native-memwalk");
+    let endless = recorded.iter().chain(recorded).copied();
+    let endless: Vec<u8> = endless.collect();
+    let source = clock(10, None);
+    let mut entropy = Entropy::new(&RustCrypto, b"unit");
+    let mut chunks = endless.chunks(MAX_SAMPLE);
+    while !entropy.wants(std::slice::from_ref(&source)).is_empty() {
+        entropy.sampled(&RustCrypto, &source, Ok(chunks.next().unwrap()));
+    }
+    // The first window earns nothing, and 16 more earn 256 bits where somebody has assessed it.
+    let deltas = LAGS + 17 * usize::from(LAG_WINDOW);
+    let left: usize = chunks.map(<[u8]>::len).sum();
+    let looked_at = endless.len() - left;
+    assert_eq!(looked_at, (4 * deltas).next_multiple_of(MAX_SAMPLE));
+}
+
+#[test]
+fn people_are_told_whether_anybody_has_assessed_the_clock() {
+    let short = &recording("native-memwalk")[..MAX_SAMPLE];
+    let said = |assessments: &[Assessment], source: &Source| {
+        played(assessments, source, short).waits_for()
+    };
+    let unassessed = said(&[], &clock(10, None));
+    assert!(
+        unassessed.contains("nobody has assessed it"),
+        "{unassessed}"
+    );
+    assert!(
+        unassessed.contains("lists no source that counts"),
+        "{unassessed}"
+    );
+    let assessed = said(&[assessment(10)], &clock(10, Some("board")));
+    assert!(assessed.contains("it gave too little so far"), "{assessed}");
+    assert!(
+        !assessed.contains("lists no source that counts"),
+        "{assessed}"
+    );
+}
+
+/// A clock that stood still for a while is not held to it for ever.
+#[test]
+fn after_a_fault_each_test_starts_afresh() {
+    let source = clock(10, None);
+    let deltas = |lows: &[u8]| -> Vec<u8> {
+        let deltas = lows.iter().map(|low| u32::from(*low) * 10);
+        deltas.flat_map(u32::to_le_bytes).collect()
+    };
+    let now_and_then =
+        |every, len| -> Vec<u8> { (1..=len).map(|n: u32| u8::from(n % every != 0)).collect() };
+    for (says, lows) in [
+        ("times in a row", vec![1; 61]),
+        ("among 512", now_and_then(50, 459)),
+        ("foretold", now_and_then(2, 86)),
+    ] {
+        let mut tests = Jitter::new(&source, &[]);
+        let fault = tests.test(&source, &deltas(&lows)).unwrap_err();
+        assert!(fault.to_string().contains(says), "{fault}");
+        let once_more = deltas(&[lows[lows.len() - LAGS]]);
+        assert_eq!(tests.test(&source, &once_more), Ok(0), "{says}");
+    }
+
+    let source = clock(10, Some("board"));
+    let mut tests = Jitter::new(&source, &[assessment(10)]);
+    let windows = |n| &recording("native-memwalk")[..4 * (LAGS + n * usize::from(LAG_WINDOW))];
+    assert_eq!(tests.test(&source, windows(2)), Ok(16));
+    assert!(tests.test(&source, &deltas(&[1; 61])).is_err());
+    assert_eq!(
+        tests.test(&source, windows(1)),
+        Ok(0),
+        "the first earns nothing"
     );
 }
 

@@ -14,5 +14,6 @@ mod der;
 mod entropy;
 mod generator;
 mod jitter;
+mod predictor;
 mod record;
 mod structure;
