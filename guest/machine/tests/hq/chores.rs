@@ -280,3 +280,27 @@ fn two_certificates_are_revoked_one_after_the_other() {
     world.pass(Span::from_hours(2));
     assert_eq!(world.ca.revoked, world.ca.issued);
 }
+
+#[test]
+fn what_fails_in_the_zone_is_tried_again_after_twice_as_long_each_time_up_to_an_hour() {
+    let mut world = World::new();
+    let client = Client::enrolled(&mut world, 1);
+    let mut tried = Vec::new();
+    for _ in 0..15 {
+        let row = until_passing(&mut world, |request| {
+            matches!(
+                request,
+                Request::Dns(DnsOperation::Publish(DnsRecord::Label(_)))
+            )
+        });
+        tried.push(world.now);
+        world.feed(&row, super::faults::timed_out());
+    }
+    let pauses = tried.windows(2).map(|two| two[1].since(two[0]));
+    let doubling = (0..12).map(|n| Span::from_seconds(1 << n));
+    let hours = [Span::from_hours(1); 2];
+    assert!(pauses.eq(doubling.chain(hours)), "{tried:?}");
+    world.pass(Span::from_hours(1));
+    let line = world.device(client.id.as_ref().unwrap()).line;
+    assert!(line.zone_chores.is_empty());
+}

@@ -264,6 +264,21 @@ fn a_proof_that_not_every_server_shows_is_waited_for() {
 }
 
 #[test]
+fn a_ca_that_names_a_time_that_has_been_is_asked_a_second_later() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.work();
+    client.order(&mut world);
+    world.script.push_back(Some(Answer::Ca(CaAnswer::Deferred {
+        not_before: world.now,
+        reason: "later".into(),
+    })));
+    world.work();
+    let again = world.now + Span::from_seconds(1);
+    assert_eq!(world.summaries[&client.subject()].wake_at, Some(again));
+}
+
+#[test]
 fn a_ca_that_says_later_is_not_asked_before() {
     let mut world = World::new();
     let mut client = Client::enrolled(&mut world, 1);

@@ -23,6 +23,7 @@ mod faults;
 mod host;
 mod lifecycle;
 mod peers;
+mod proofs;
 mod random;
 mod stuck;
 mod table;

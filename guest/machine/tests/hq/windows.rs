@@ -1,6 +1,7 @@
 //! When to renew: what the CA says of it, and what an order costs that comes then.
 
 use otscert_machine::hq::config::{Ca, Config};
+use otscert_machine::hq::drive::Input;
 use otscert_machine::hq::event::NoteKind;
 use otscert_machine::peer::{Answer, CaAnswer, CaOperation, CaProblemKind, Price, Request};
 use otscert_machine::time::Span;
@@ -114,4 +115,38 @@ fn a_window_is_news_once_and_also_where_it_is_as_hq_would_have_it() {
     world.pass(Span::from_days(3));
     assert_eq!(world.count(NoteKind::WindowRead), 1);
     assert_eq!(client.poll(&mut world).window, Some(own));
+}
+
+/// Where the CA suggests nothing.
+#[test]
+fn a_certificate_is_renewed_with_a_third_of_its_life_left_and_a_short_one_with_half() {
+    let day = 86_400;
+    for (life, left) in [
+        (45 * day, 15 * day),
+        (10 * day, 10 * day / 3),
+        (9 * day, 9 * day / 2),
+    ] {
+        let mut world = World::new();
+        world.ca.life = life;
+        let mut client = Client::serving(&mut world, 1);
+        let window = client.poll(&mut world).window.unwrap();
+        let line = world.device(client.id.as_ref().unwrap()).line;
+        let end = line.certificate.unwrap().not_after;
+        assert_eq!(end.since(window.start), Span::from_seconds(left), "{life}");
+        let lasts = window.end.since(window.start);
+        assert_eq!(lasts, Span::from_seconds(life / 12), "{life}");
+    }
+}
+
+#[test]
+fn no_window_is_read_for_a_certificate_that_has_come_to_its_end() {
+    for (early, reads) in [(Span::from_millis(1), 1), (Span::ZERO, 0)] {
+        let mut world = World::new();
+        let client = Client::serving(&mut world, 1);
+        world.work();
+        let line = world.device(client.id.as_ref().unwrap()).line;
+        world.now = line.certificate.unwrap().not_after - early;
+        world.call(Input::Due(client.subject())).unwrap();
+        assert_eq!(world.outbox.len(), reads, "{:?}", world.outbox);
+    }
 }
