@@ -224,6 +224,19 @@ mod tests {
         assert_eq!(it.judge(140, &digest(6)), Judgement::Behind);
     }
 
+    #[test]
+    fn a_copy_is_found_as_far_back_as_hq_remembers_and_no_further() {
+        let mut it = Continuity::begin(digest(0), Timestamp::from_millis(100));
+        let first = it.counter();
+        for n in 1..=REMEMBERED as u16 + 1 {
+            it.answered(digest(n));
+            assert_eq!(it.judge(first, &digest(999)), Judgement::Behind, "{n}");
+        }
+        it.answered(digest(998));
+        assert_eq!(it.judge(first, &digest(999)), Judgement::Stale);
+        assert_eq!(it.judge(first + 1, &digest(999)), Judgement::Behind);
+    }
+
     proptest! {
         /// Whatever was answered or refused, in whatever order: a replay of it, at any later time,
         /// is neither processed nor an alarm.

@@ -163,6 +163,39 @@ fn a_copy_of_the_box_is_noticed_and_the_certificate_goes_on() {
 }
 
 #[test]
+fn a_box_of_which_there_are_two_renews_for_the_whole_grace_and_no_longer() {
+    let mut world = World::new();
+    let mut original = Client::serving(&mut world, 1);
+    let mut copy = original.clone();
+    copy.nonces += 1000;
+    original.poll(&mut world);
+    assert_eq!(copy.poll_refused(&mut world), ProblemKind::Challenged);
+    for (late, renews) in [(Span::ZERO, true), (Span::from_millis(1), false)] {
+        let (mut world, mut original) = (world.clone(), original.clone());
+        world.now = world.now + GRACE + late;
+        let said = original.order(&mut world);
+        assert_eq!(matches!(said, Said::Order(_)), renews, "{late}: {said:?}");
+    }
+}
+
+#[test]
+fn a_box_that_enrols_again_too_soon_is_told_when_its_next_nonce_will_do() {
+    let mut world = World::new();
+    let mut client = Client::enrolled(&mut world, 1);
+    world.now = world.now + Span::from_minutes(4);
+    let hq_nonce = client.contact(&mut world).hq_nonce;
+    let body = client.enrol_bytes(&hq_nonce);
+    let Said::Problem(problem) = client.send(&mut world, Endpoint::Enrol, body) else {
+        panic!("its nonce is of the ten minutes in which it enrolled")
+    };
+    assert_eq!(problem.kind, Some(ProblemKind::AlreadyEnrolled));
+    let wait = problem.retry_after.unwrap();
+    assert_eq!(wait, Span::from_minutes(6));
+    world.now = world.now + wait;
+    client.enrol(&mut world);
+}
+
+#[test]
 fn a_box_ahead_of_a_restored_hq_is_adopted_with_one_notice() {
     let mut world = World::new();
     let mut client = Client::serving(&mut world, 1);

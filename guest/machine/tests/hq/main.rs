@@ -21,6 +21,7 @@ mod duet;
 mod enrolment;
 mod faults;
 mod host;
+mod let_in;
 mod lifecycle;
 mod peers;
 mod proofs;

@@ -66,7 +66,7 @@ fn a_unit_that_lost_its_storage_comes_again_and_both_identities_are_noted() {
     // More than that in a week is no box.
     let problem = refusal(&mut world, &mut unit_of(9, "SN-1", &secret));
     assert_eq!(problem.kind, Some(ProblemKind::RateLimited));
-    assert!(problem.retry_after.is_some());
+    assert_eq!(problem.retry_after, Some(Span::from_days(7)));
     world.now = world.now + Span::from_days(7);
     unit_of(9, "SN-1", &secret).enrol(&mut world);
 }
