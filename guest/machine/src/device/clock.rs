@@ -113,6 +113,9 @@ mod tests {
         assert_eq!((clock.guess(now), clock.bound(now)), (None, time));
         clock.hear(time, 1, build, None, now);
         assert_eq!(clock.guess(now), None);
+        // Nor does the same answer, which HQ has stored and gives again at once.
+        clock.hear(time, 1, build, Some(now.monotonic), now);
+        assert_eq!(clock.guess(now), None);
     }
 
     #[test]

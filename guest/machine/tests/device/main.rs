@@ -9,6 +9,7 @@ mod factory;
 mod jitter;
 mod memory;
 mod mini_hq;
+mod orders;
 mod patience;
 mod rare;
 mod resets;

@@ -1,9 +1,10 @@
 //! A box that is refused, put off, or hears nothing: it waits, says why, and goes on.
 
-use crate::rig::Rig;
 use otscert_machine::time::Span;
 use otscert_machine::wire::problem;
 use otscert_machine::wire::problem::ProblemKind;
+
+use super::rig::Rig;
 
 #[test]
 fn an_enrolment_that_is_refused_as_stale_after_every_contact_is_not_tried_in_haste() {

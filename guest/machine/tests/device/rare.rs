@@ -78,6 +78,11 @@ fn an_order_that_hq_gives_up_is_ordered_anew_and_not_in_haste() {
     rig.power_on();
     rig.settle();
     assert_eq!(rig.hq.orders, 1);
+    // A minute, ten, a hundred; a quarter more at most.
+    for (minutes, orders) in [(2, 2), (8, 2), (4, 3), (90, 3), (30, 4)] {
+        rig.wait(Span::from_minutes(minutes));
+        assert_eq!(rig.hq.orders, orders);
+    }
     rig.wait(Span::from_hours(12));
     let orders = rig.hq.orders;
     assert!((2..20).contains(&orders), "{orders} orders in half a day");
@@ -535,6 +540,7 @@ fn each_field_of_a_config_that_cannot_be_is_named() {
         shown.contains("m1") && !shown.contains("1, 1, 1"),
         "{shown}"
     );
+    assert!(shown.contains("UnitSecret(epoch 1, redacted)"), "{shown}");
 }
 
 fn at(address: &str) -> Input {

@@ -1,9 +1,11 @@
 //! Factory resets, and the farewell that HQ must hear.
 
-use crate::rig::Rig;
 use otscert_machine::device::drive::Input;
+use otscert_machine::peer::Endpoint;
 use otscert_machine::time::Span;
 use otscert_machine::wire::problem::ProblemKind;
+
+use super::rig::Rig;
 
 #[test]
 fn a_reset_delivers_a_farewell_and_starts_anew() {
@@ -85,4 +87,22 @@ fn a_power_cut_during_a_reset_neither_keeps_the_name_nor_loses_the_farewell() {
             assert_eq!(rig.hq.enrolments, 2, "cut at write {cut}, after: {after}");
         }
     }
+}
+
+/// The box that it became has nothing to do for half a day.
+#[test]
+fn a_farewell_wakes_a_box_that_has_nothing_else_to_do() {
+    let mut rig = Rig::new();
+    rig.power_on();
+    rig.settle();
+    rig.hq.refuse_at = Some((Endpoint::Retire, ProblemKind::Unavailable));
+    rig.input(Input::Reset);
+    rig.settle();
+    assert_eq!(rig.progress().state, "Serving");
+    let before = rig.hq.refused;
+    rig.wait(Span::from_minutes(30));
+    assert!(rig.hq.refused > before, "it is said again");
+    rig.hq.refuse_at = None;
+    rig.wait(Span::from_hours(1));
+    assert_eq!(rig.hq.retired, 1);
 }

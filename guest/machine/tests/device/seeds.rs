@@ -124,6 +124,21 @@ fn a_seed_torn_at_any_byte_is_as_none_and_its_fellow_is_used() {
     }
 }
 
+/// The successor, so that the seed is not used twice; and one that is as good as this boot's generator.
+#[test]
+fn every_boot_leaves_two_new_seeds() {
+    let mut host = Flash::new([None, None]);
+    host.entropy = true;
+    boot(&config(true), &mut host);
+    for nth in 2..6 {
+        let before = host.slots.clone();
+        boot(&config(true), &mut host);
+        for (slot, before) in host.slots.iter().zip(before) {
+            assert!(slot.is_some() && *slot != before, "boot {nth}");
+        }
+    }
+}
+
 /// The generator of the system repeats itself after the box had made a seed with it.
 #[test]
 fn a_seed_that_rests_on_a_struck_source_is_gone_before_the_next_boot() {
@@ -149,6 +164,35 @@ fn a_seed_that_rests_on_a_struck_source_is_gone_before_the_next_boot() {
     host.entropy = false;
     let device = boot(&config(true), &mut host);
     assert_eq!(device.state().entropy().grade(), Grade::D);
+}
+
+#[test]
+fn a_seed_counts_nothing_where_its_successor_does_not_read_back() {
+    for worn in [false, true] {
+        let mut host = Flash::new(first_boot());
+        host.worn = worn;
+        let grade = boot(&config(true), &mut host).state().entropy().grade();
+        assert_eq!(grade, if worn { Grade::D } else { Grade::A });
+    }
+}
+
+/// Also where the seed is the one of the boot before, in whichever slot.
+#[test]
+fn of_a_struck_source_no_slot_keeps_a_seed() {
+    let [first, _] = first_boot();
+    for slots in [[first.clone(), None], [None, first]] {
+        let mut host = Flash::new(slots);
+        (host.entropy, host.worn) = (true, true);
+        let mut device = boot(&config(true), &mut host);
+        host.stuck = true;
+        for n in 0..RESEED_AFTER / 32 + 1 {
+            device.derive(&n.to_string()).unwrap();
+        }
+        device
+            .advance(&mut host, Rig::new().now, Input::Woke)
+            .unwrap();
+        assert_eq!(host.slots, [None, None]);
+    }
 }
 
 #[test]
@@ -281,6 +325,8 @@ struct Flash {
     /// The source gives one block over and over.
     stuck: bool,
     one_slot: bool,
+    /// The slots keep what they hold, and say that they took what was written.
+    worn: bool,
 }
 
 impl Flash {
@@ -292,6 +338,7 @@ impl Flash {
             entropy: false,
             stuck: false,
             one_slot: false,
+            worn: false,
         }
     }
 
@@ -330,6 +377,9 @@ impl Host for Flash {
     }
 
     fn write(&mut self, key: &str, value: &[u8], _: Option<Timestamp>) -> Result<(), HostError> {
+        if self.worn && self.slot(key).is_some() {
+            return Ok(());
+        }
         if let Some(slot) = self.slot(key) {
             self.slots[slot] = Some(value.to_vec());
             self.writes.push((slot, value.to_vec()));
