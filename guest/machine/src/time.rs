@@ -282,7 +282,13 @@ mod tests {
         ] {
             assert_eq!(Span::from_millis(millis).to_string(), text);
         }
-        assert_eq!(alloc::format!("{:?}", Span::from_seconds(1)), "1000ms");
+    }
+
+    #[test]
+    fn for_debugging_each_says_which_clock_it_is_of() {
+        let (wall, monotonic) = (Timestamp::from_millis(7), Monotonic::from_millis(8));
+        let printed = alloc::format!("{wall:?} {monotonic:?} {:?}", Span::from_millis(9));
+        assert_eq!(printed, "t7 m8 9ms");
     }
 
     #[test]

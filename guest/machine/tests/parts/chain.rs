@@ -44,13 +44,20 @@ fn the_ari_identifier_is_that_of_rfc_9773() {
     assert_eq!(chain.ari_id(), None);
 }
 
+/// Two digits for the year until 2049, four from then on.
 #[test]
-fn dates_beyond_2049_are_read() {
+fn dates_of_the_last_century_and_beyond_2049_are_read() {
     let ca = Ca::new();
-    let mut params = leaf(&["a.example"]);
-    params.not_after = date_time_ymd(2055, 1, 1);
-    let chain = Chain::read(ca.issue(params, &KeyPair::generate().unwrap())).unwrap();
-    assert_eq!(chain.leaf().not_after.to_string(), "2055-01-01T00:00:00Z");
+    for (begin, end) in [(1999, 2000), (2026, 2049), (2049, 2050), (2050, 2055)] {
+        let mut params = leaf(&["a.example"]);
+        params.not_before = date_time_ymd(begin, 12, 31);
+        params.not_after = date_time_ymd(end, 12, 31);
+        let chain = Chain::read(ca.issue(params, &KeyPair::generate().unwrap())).unwrap();
+        let leaf = chain.leaf();
+        let read = [leaf.not_before, leaf.not_after].map(|time| time.to_string());
+        let year = |year| format!("{year}-12-31T00:00:00Z");
+        assert_eq!(read, [begin, end].map(year));
+    }
 }
 
 #[test]

@@ -382,6 +382,8 @@ fn a_large_request_is_refused_before_it_is_read() {
         csr::check(&RustCrypto, &vec![0x30; MAX_CSR + 1]),
         Err(refused)
     );
+    let read = csr::check(&RustCrypto, &[0x30; MAX_CSR]);
+    assert!(matches!(read, Err(CsrError::NotDer(_))), "{read:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use otscert_machine::record::{self, RecordError, RecordKind};
 use otscert_machine::time::Timestamp;
 use otscert_machine::types::Nonce;
 use proptest::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 #[test]
@@ -60,6 +61,29 @@ fn numbers_and_choices_that_cannot_be_are_told() {
     ));
     let error = choice(2).unwrap_err().to_string();
     assert!(error.contains("none that this version knows"), "{error}");
+}
+
+/// The last byte holds as many bits as are left of the number, and a bit more is too many.
+#[test]
+fn a_number_has_no_bit_that_its_type_has_not() {
+    fn read<T: DeserializeOwned>(bytes: impl Serialize) -> Result<T, String> {
+        let sealed = record::seal(RecordKind::Device, &bytes, &RustCrypto);
+        let read = record::open(RecordKind::Device, &sealed, &RustCrypto);
+        read.map_err(|error| error.to_string())
+    }
+    let long = |last| [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, last];
+    assert_eq!(read([0xff, 0xff, 0x03_u8]), Ok(u16::MAX));
+    assert_eq!(read([0xff, 0xff, 0xff, 0xff, 0x0f_u8]), Ok(u32::MAX));
+    assert_eq!(read(long(0x01_u8)), Ok(u64::MAX));
+    for error in [
+        read::<u16>([0xff, 0xff, 0x04_u8]).map(drop),
+        read::<u16>([0xff, 0xff, 0x83_u8]).map(drop),
+        read::<u32>([0xff, 0xff, 0xff, 0xff, 0x10_u8]).map(drop),
+        read::<u64>(long(0x02_u8)).map(drop),
+    ] {
+        let error = error.unwrap_err();
+        assert!(error.contains("a number is too large"), "{error}");
+    }
 }
 
 /// The stored form is frozen: boxes read records that their earlier firmware wrote.
@@ -117,6 +141,18 @@ fn what_is_no_record_of_this_kind_and_version_is_refused_by_its_name() {
     assert_eq!(
         open(&changed(20, good[20] ^ 1)),
         RecordError::Checksum { kind: Device }
+    );
+
+    let (expected, got) = (26, 9);
+    let torn = RecordError::Truncated {
+        kind: Device,
+        expected,
+        got,
+    };
+    assert_eq!(
+        open(&good[..got]),
+        torn,
+        "of a header and a checksum at least"
     );
 
     let (expected, got) = (good.len(), good.len() + 1);

@@ -127,6 +127,39 @@ fn a_leaf_with_another_kind_of_key_is_refused_by_the_keys_name() {
     }
 }
 
+/// An issuer is what it calls itself in the first sixteen attributes; what follows is not looked at.
+#[test]
+fn of_a_name_sixteen_attributes_are_read() {
+    let der = fixed_chain().remove(0);
+    let elements = elements(&der);
+    let issuer = elements.iter().find(|element| {
+        let mut parts = der[element.place.clone()].windows(17);
+        element.outer.len() == 2 && parts.any(|part| part == b"Test Intermediate")
+    });
+    let issuer = issuer.unwrap();
+    let read = |name: &[&[u8]]| {
+        let changed = replaced(&der, issuer, &sequence(name));
+        Chain::read(vec![changed]).map(|chain| chain.leaf().issuer.clone())
+    };
+    let attribute =
+        |kind: u8, text: &[u8]| sequence(&[&[0x06, 0x03, 0x55, 0x04, kind], &tlv(0x0c, &[text])]);
+    let (unit, organization) = (attribute(11, b"Unit"), attribute(10, b"Organization"));
+    let alone = |attribute: &[u8]| tlv(0x31, &[attribute]);
+    for (units, shown) in [(15, "Organization"), (16, "an issuer without a name")] {
+        let mut all = vec![&unit[..]; units];
+        all.push(&organization);
+        assert_eq!(read(&[&tlv(0x31, &all)]).unwrap(), shown);
+        let each: Vec<_> = all.into_iter().map(alone).collect();
+        let each: Vec<_> = each.iter().map(Vec::as_slice).collect();
+        assert_eq!(read(&each).unwrap(), shown);
+    }
+    let mut followed = vec![alone(&unit); 16];
+    followed.push(vec![0x05, 0x00]);
+    let followed: Vec<_> = followed.iter().map(Vec::as_slice).collect();
+    assert!(read(&followed).is_ok());
+    assert!(read(&followed[1..]).is_err());
+}
+
 /// Nothing, and what may stand in the place of an element.
 fn others() -> Vec<Vec<u8>> {
     let common_name: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
