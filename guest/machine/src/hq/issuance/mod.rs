@@ -19,8 +19,7 @@
 //!   the order's status is read first, and the CSR goes out again only if that says `ready`.
 //! - The CSR can be exchanged for one with another key until it has left, and not after.
 //! - An order that fails leaves nothing in the zone, and the next one waits: one minute, ten,
-//!   a hundred, then a day (a quarter of an hour at least after a failed validation, of which CAs
-//!   allow five an hour).
+//!   a hundred, then a day. CAs allow five failed validations an hour.
 
 mod chores;
 mod heard;
