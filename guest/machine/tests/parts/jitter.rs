@@ -239,8 +239,11 @@ fn after_a_fault_each_test_starts_afresh() {
         let deltas = lows.iter().map(|low| u32::from(*low) * 10);
         deltas.flat_map(u32::to_le_bytes).collect()
     };
-    let now_and_then =
-        |every, len| -> Vec<u8> { (1..=len).map(|n: u32| u8::from(n % every != 0)).collect() };
+    let now_and_then = |every, len| -> Vec<u8> {
+        (1..=len)
+            .map(|n: u32| u8::from(!n.is_multiple_of(every)))
+            .collect()
+    };
     for (says, lows) in [
         ("times in a row", vec![1; 61]),
         ("among 512", now_and_then(50, 459)),
