@@ -50,8 +50,8 @@ pub enum RecordError {
         #[source]
         source: io::Error,
     },
-    /// Its first line could not be written.
-    #[error("beginning the event log {} failed", path.display())]
+    /// A line of it could not be written.
+    #[error("writing the event log {} failed", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -121,9 +121,8 @@ impl Record {
         calls: Vec<Call>,
         outcome: Outcome,
     ) -> Result<Writer<File>, RecordError> {
-        let path = || self.path.clone();
         let failed = |source| RecordError::Write {
-            path: path(),
+            path: self.path.clone(),
             source,
         };
         if writer.bytes() > MAX_LOG {
@@ -172,15 +171,18 @@ fn begin(path: &Path, header: &Header) -> Result<Writer<File>, RecordError> {
         path: path.to_owned(),
         source,
     };
-    match is_log(path) {
-        Ok(true) => fs::rename(path, before(path)).map_err(failed)?,
-        Ok(false) => {
+    let before = before(path);
+    if !is_log(&before).map_err(failed)?.unwrap_or(true) {
+        return Err(RecordError::Foreign { path: before });
+    }
+    match is_log(path).map_err(failed)? {
+        Some(true) => fs::rename(path, before).map_err(failed)?,
+        Some(false) => {
             return Err(RecordError::Foreign {
                 path: path.to_owned(),
             });
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        None => {}
     }
     let file = OpenOptions::new()
         .write(true)
@@ -201,17 +203,25 @@ fn before(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Whether a file begins as a log does, or is empty: a box that lost power as it began one leaves that.
-fn is_log(path: &Path) -> io::Result<bool> {
+/// Whether a file begins as a log does, or is empty: a box that lost power as it began one leaves that. None: there is no
+/// such file.
+fn is_log(path: &Path) -> io::Result<Option<bool>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut first = Vec::new();
-    File::open(path)?.take(MAX_LOG).read_to_end(&mut first)?;
+    file.take(MAX_LOG).read_to_end(&mut first)?;
     let line = first
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
     let version = b"\"otscert_log\":";
     let has_version = line.windows(version.len()).any(|part| part == version);
-    Ok(first.is_empty() || (line.starts_with(b"{") && has_version))
+    Ok(Some(
+        first.is_empty() || (line.starts_with(b"{") && has_version),
+    ))
 }
 
 /// How the box is called in its log.

@@ -143,6 +143,20 @@ impl Header {
     }
 }
 
+impl Entry {
+    /// The state that a device says it is in, where the entry says one.
+    #[must_use]
+    pub fn state(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Device(Ok(progress)) => Some(&progress.state),
+            Outcome::Device(Err(_))
+            | Outcome::DeviceStarted(_)
+            | Outcome::HqStarted(_)
+            | Outcome::Hq(_) => None,
+        }
+    }
+}
+
 impl Log {
     /// Reads a log.
     ///

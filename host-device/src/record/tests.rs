@@ -82,6 +82,13 @@ fn a_file_that_is_no_log_is_left_alone() {
     fs::write(&path, "").unwrap();
     let _begun = Record::begin(&path, &config()).unwrap();
     assert_eq!(fs::read(before(&path)).unwrap(), b"");
+    // Nor is what stands where the log before this one would be kept.
+    fs::write(before(&path), "notes").unwrap();
+    let refused = Record::begin(&path, &config()).unwrap_err();
+    assert!(
+        matches!(&refused, RecordError::Foreign { path: foreign } if *foreign == before(&path)),
+        "{refused}"
+    );
     let nowhere = folder.path().join("nowhere/record.jsonl");
     let refused = Record::begin(&nowhere, &config()).unwrap_err();
     assert!(matches!(refused, RecordError::Begin { .. }), "{refused}");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::imports::Tape;
-use crate::log::{Entry, Log, Outcome};
+use crate::log::{Entry, Log};
 use crate::party::{Native, Party as _, native};
 use crate::replay::{ReplayError, again};
 
@@ -90,7 +90,7 @@ impl<'a> Stepper<'a> {
             again(party, entry, self.at + 2)?;
         }
         self.at += 1;
-        if let Some(state) = state(entry) {
+        if let Some(state) = entry.state() {
             self.states.insert(&entry.party, state);
         }
         Ok(true)
@@ -123,7 +123,7 @@ impl<'a> Stepper<'a> {
             self.step()?;
             let found = match until {
                 Until::State(wanted) => {
-                    let state = state(entry);
+                    let state = entry.state();
                     state == Some(wanted.as_str()) && state != before
                 }
                 Until::Event(text) => describe(entry).contains(text.as_str()),
@@ -145,14 +145,4 @@ pub fn describe(entry: &Entry) -> String {
     }
     text.push_str(&format!("    {}\n", entry.outcome));
     text
-}
-
-fn state(entry: &Entry) -> Option<&str> {
-    match &entry.outcome {
-        Outcome::Device(Ok(progress)) => Some(&progress.state),
-        Outcome::Device(Err(_))
-        | Outcome::DeviceStarted(_)
-        | Outcome::HqStarted(_)
-        | Outcome::Hq(_) => None,
-    }
 }

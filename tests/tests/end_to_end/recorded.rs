@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
-use otscert_replay::{Log, Outcome};
+use otscert_replay::{Entry, Log};
 use otscert_tests::{BoxOptions, World, WorldOptions, program};
 
 use crate::{TO_HTTPS, limited};
@@ -30,7 +30,7 @@ async fn a_recorded_box_leaves_a_log_that_reads_and_does_not_replay() -> anyhow:
         let log = Log::parse(&written)?;
         ensure!(!log.header.secrets && log.end.is_some(), "{:?}", log.header);
         ensure!(log.write()? == written, "it does not come back as it was");
-        let states: Vec<&str> = log.entries.iter().filter_map(state).collect();
+        let states: Vec<&str> = log.entries.iter().filter_map(Entry::state).collect();
         ensure!(states.last() == Some(&"Serving"), "{states:?}");
         let calls = log
             .entries
@@ -81,16 +81,6 @@ async fn a_recorded_box_leaves_a_log_that_reads_and_does_not_replay() -> anyhow:
         Ok(())
     })
     .await
-}
-
-fn state(entry: &otscert_replay::Entry) -> Option<&str> {
-    match &entry.outcome {
-        Outcome::Device(Ok(progress)) => Some(&progress.state),
-        Outcome::Device(Err(_))
-        | Outcome::DeviceStarted(_)
-        | Outcome::HqStarted(_)
-        | Outcome::Hq(_) => None,
-    }
 }
 
 /// What the replayer prints, on both streams.
