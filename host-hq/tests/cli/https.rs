@@ -82,12 +82,26 @@ fn exchange(
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(error),
     }
+    Ok(parse(&read(&mut stream.conn, &mut stream.sock)?))
+}
+
+/// Reads to the end, and sends nothing: what is left of a refused body would meet a closed connection.
+fn read(connection: &mut ClientConnection, stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Err(error) if answer.is_empty() => return Err(error),
-        Ok(_) | Err(_) => {}
+    loop {
+        match connection.read_tls(stream) {
+            Ok(0) => return Ok(answer),
+            Ok(_) => {}
+            Err(error) if answer.is_empty() => return Err(error),
+            Err(_) => return Ok(answer),
+        }
+        let processed = connection.process_new_packets();
+        processed.map_err(std::io::Error::other)?;
+        match connection.reader().read_to_end(&mut answer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return Ok(answer),
+        }
     }
-    Ok(parse(&answer))
 }
 
 fn parse(answer: &[u8]) -> Answer {
