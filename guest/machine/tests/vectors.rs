@@ -128,6 +128,7 @@ fn each_message_opens_and_is_written_again_as_it_was() {
 fn what_hq_signs_opens_under_the_pinned_roots_and_nothing_else() {
     let roots = Cast::new().roots();
     let now = Expiry::NotBefore(Timestamp::from_millis(cast::NOW));
+    let end = Expiry::NotBefore(Timestamp::from_millis(cast::DELEGATION_END));
     let after = Expiry::NotBefore(Timestamp::from_millis(cast::DELEGATION_END + 1));
     let mut others = roots.clone();
     others.keys = vec![Ed25519Public::new([9; 32])];
@@ -152,6 +153,7 @@ fn what_hq_signs_opens_under_the_pinned_roots_and_nothing_else() {
             matches!(open(&roots, 1, after), Err(TrustError::Ended { .. })),
             "{name}"
         );
+        assert!(open(&roots, 1, end).is_ok(), "{name}: to the last moment");
         assert_eq!(
             open(&others, 1, now).unwrap_err(),
             TrustError::UnknownRoot,

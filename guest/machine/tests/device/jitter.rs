@@ -66,7 +66,7 @@ fn a_clock_that_falls_silent_on_the_way_is_sampled_again_later() {
     assert_eq!(rig.progress().state, "Serving", "{}", rig.progress().reason);
 }
 
-fn with_clock(models: &[&str], assessed: bool) -> Rig {
+pub(crate) fn with_clock(models: &[&str], assessed: bool) -> Rig {
     let mut rig = Rig::new();
     let short = |text: &str| ShortText::parse("text", text).unwrap();
     rig.config.assessments = vec![Assessment {

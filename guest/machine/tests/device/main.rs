@@ -14,6 +14,7 @@ mod patience;
 mod rare;
 mod resets;
 mod rig;
+mod sampled;
 mod seeder;
 mod seeds;
 mod starved;
@@ -71,7 +72,9 @@ fn a_restart_keeps_identity_name_and_certificate() {
         "Serving",
         "at once, before any word with HQ"
     );
-    rig.wait(Span::from_minutes(2));
+    let seen = rig.hq.seen.len();
+    rig.wait(Span::from_seconds(31));
+    assert_eq!(rig.hq.seen.len(), seen + 1, "it looks in within 30 seconds");
     let after = rig.progress();
     assert_eq!((after.device, after.names), (before.device, before.names));
     assert_eq!(after.credential_version, before.credential_version);

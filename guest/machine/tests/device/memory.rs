@@ -34,6 +34,10 @@ pub(crate) struct Memory {
     pub(crate) stuck: bool,
     /// There is a button, which nobody presses.
     pub(crate) button: bool,
+    /// Somebody presses it.
+    pub(crate) pressed: bool,
+    /// Every source that was sampled.
+    pub(crate) sampled: Vec<SourceId>,
     pub(crate) drawn: u64,
     pub(crate) writes: usize,
     pub(crate) fail_write: Option<usize>,
@@ -61,7 +65,7 @@ impl Host for Memory {
             label: "recorded".into(),
         });
         let system = Source {
-            id: SourceId::new(1),
+            id: SYSTEM,
             kind: SourceKind::System,
             family: "os".into(),
             assessment: None,
@@ -80,6 +84,10 @@ impl Host for Memory {
     }
 
     fn sample(&mut self, id: SourceId, len: u32) -> Result<Vec<u8>, SampleError> {
+        self.sampled.push(id);
+        if id == BUTTON && self.pressed {
+            return Ok(vec![1; 4]);
+        }
         if let Some(clock) = self.clock.as_mut().filter(|_| id == CLOCK) {
             if clock.falls_silent_at.is_some_and(|end| clock.at >= end) {
                 return Err(SampleError::NotReady);
@@ -191,5 +199,6 @@ impl Memory {
 
 /// 65,536 deltas of 4 bytes.
 const RECORDING: &[u8] = include_bytes!("../jitter/native-memwalk.u32");
-const CLOCK: SourceId = SourceId::new(2);
-const BUTTON: SourceId = SourceId::new(3);
+pub(crate) const SYSTEM: SourceId = SourceId::new(1);
+pub(crate) const CLOCK: SourceId = SourceId::new(2);
+pub(crate) const BUTTON: SourceId = SourceId::new(3);

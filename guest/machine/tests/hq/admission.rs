@@ -377,6 +377,7 @@ fn a_models_limit_counts_its_own_enrolments_by_the_name_in_the_config() {
     ] {
         let mut world = World::new();
         world.load.enrolled_by_model = vec![(counts.0.into(), counts.1)];
+        world.load.enrolled_in_all = 5000;
         let mut client = Client::of_model(1, model);
         let hq_nonce = client.contact(&mut world).hq_nonce;
         let body = client.enrol_bytes(&hq_nonce);

@@ -107,6 +107,16 @@ fn the_most_that_a_config_may_hold_is_taken() {
     assert_eq!(config.own_names.len(), 2, "each once");
 }
 
+/// Whoever writes the config does not write the terminal that shows what is wrong with it.
+#[test]
+fn a_name_that_is_shown_stands_in_quotes_and_has_no_control_characters() {
+    let mut raw = raw_config();
+    raw.models[1].ca = Some("the \u{1b}[31mother\n".into());
+    let error = Config::new(&CRYPTO, raw).unwrap_err().to_string();
+    let says = r#""word-box" wants the CA "the [31mother", which is not there"#;
+    assert!(error.contains(says), "{error}");
+}
+
 fn delegation(key: u8, root: u8) -> Vec<u8> {
     let delegation = Delegation {
         key: Ed25519Public::new(CRYPTO.ed25519_public(&seed(key))),

@@ -301,6 +301,8 @@ fn a_box_that_retires_leaves_no_name_and_no_valid_certificate() {
         world.store.contains_key(&label),
         "the name is never given again"
     );
+    let chain = client.subject().replace("device/", "chain/");
+    assert!(!world.store.contains_key(&chain), "nobody fetches it again");
 }
 
 #[test]

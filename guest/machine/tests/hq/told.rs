@@ -6,9 +6,12 @@ use otscert_machine::hq::drive::Command;
 use otscert_machine::hq::event::{NoteKind, ReplyBody, Subject};
 use otscert_machine::hq::names::Label;
 use otscert_machine::hq::seal::Sealed;
-use otscert_machine::peer::{CaOperation, Endpoint, Request};
+use otscert_machine::peer::{
+    Answer, Authorization, AuthorizationState, CaAnswer, CaOperation, CaProblemKind, Endpoint,
+    Request,
+};
 use otscert_machine::time::{Span, Timestamp};
-use otscert_machine::types::{DeviceId, Digest, DnsName, NameMode};
+use otscert_machine::types::{CertName, DeviceId, Digest, DnsName, NameMode};
 use otscert_machine::wire::json::Object;
 use otscert_machine::wire::jws::{self, Typ, Unverified};
 use otscert_machine::wire::message::{
@@ -18,7 +21,10 @@ use otscert_machine::wire::problem::ProblemKind;
 use otscert_machine::wire::trust::Grant;
 use otscert_machine::x509::csr;
 
+use super::admission::voucher;
 use super::client::{Client, Said, open, refused, text};
+use super::peers::problem;
+use super::stuck::{ordering, until};
 use super::world::{CRYPTO, NOW, World, raw_config, seed};
 
 #[test]
@@ -290,8 +296,85 @@ fn labels_and_subjects_are_what_they_look_like() {
     for wrong in ["", "a.b", "-a"] {
         assert!(Label::parse(wrong).is_err(), "{wrong}");
     }
+    let right = "abcdefghij234567klmn";
+    assert!(DeviceId::parse(right).is_ok());
+    for wrong in [&right[1..], &[right, "a"].concat()] {
+        assert!(DeviceId::parse(wrong).is_err(), "{wrong}");
+    }
+    for sign in ["A", "0", "1", "/", "é"] {
+        let wrong = right.replacen(&"ab"[..sign.len()], sign, 1);
+        assert!(DeviceId::parse(&wrong).is_err(), "{wrong}");
+    }
     let device = Subject::Device(DeviceId::parse("abcdefghij234567klmn").unwrap());
     assert_eq!((device.kind(), Subject::Own.kind()), ("device", "own"));
+    // In a panic and in a test's report each says what it is.
+    let id = DeviceId::parse("abcdefghij234567klmn").unwrap();
+    let (base, wildcard) = (DnsName::parse("a.test").unwrap(), true);
+    let printed = format!(
+        "{id:?} {base:?} {:?}",
+        CertName {
+            base: base.clone(),
+            wildcard
+        }
+    );
+    let expected = "DeviceId(abcdefghij234567klmn) DnsName(a.test) CertName(*.a.test)";
+    assert_eq!(printed, expected);
+}
+
+#[test]
+fn an_import_is_told_by_how_much_of_it_is_new() {
+    let mut world = World::new();
+    let told = |world: &World| world.notes.last().unwrap().text.clone();
+    let codes: Vec<_> = (1..=4).map(|n| Digest::new([n; 32])).collect();
+    for (codes, new) in [(&codes[..3], "3 new of 3"), (&codes[..], "1 new of 4")] {
+        let (codes, model) = (codes.to_vec(), None);
+        world.command("own", Command::ImportClaims { codes, model });
+        assert_eq!(told(&world), format!("{new} claim codes"));
+    }
+    for (serials, new) in [
+        (&["SN-1", "SN-2", "SN-3"][..], "3 new of 3"),
+        (&["SN-0", "SN-1"], "1 new of 2"),
+    ] {
+        world.command("own", Command::ImportVoucher(voucher(serials, 6)));
+        assert_eq!(told(&world), format!("{new} vouched serials"));
+    }
+    let (release, keys) = (text("box 1.0"), codes);
+    world.command("own", Command::ImportStarvedKeys { release, keys });
+    assert!(told(&world).starts_with("4 new of 4"), "{}", told(&world));
+}
+
+/// A scheduler whose summary is old comes right by whatever comes next.
+#[test]
+fn an_answer_that_changes_nothing_tells_the_summary_again() {
+    let mut world = World::new();
+    let client = Client::serving(&mut world, 1);
+    world.work();
+    let told = world.summaries.remove(&client.subject());
+    let (row, answer) = world.answered[0].clone();
+    let store = world.store.clone();
+    world.feed(&row, answer);
+    assert_eq!(world.store, store, "it was taken before");
+    assert_eq!(world.summaries.get(&client.subject()), told.as_ref());
+}
+
+#[test]
+fn what_a_ca_says_of_a_name_is_cut_to_what_people_read() {
+    let (mut world, client) = ordering();
+    let row = until(&mut world, |request| {
+        matches!(request, Request::Ca(CaOperation::Authorizations(_)))
+    });
+    let CaAnswer::Problem(why) = problem(CaProblemKind::Other, &"so ".repeat(10_000)) else {
+        panic!()
+    };
+    let list = vec![Authorization {
+        name: client.names[0].base.clone(),
+        state: AuthorizationState::Unusable,
+        challenge: None,
+        problem: Some(why),
+    }];
+    world.feed(&row, Answer::Ca(CaAnswer::Authorizations(list)));
+    let told = &world.notes.last().unwrap().text;
+    assert!(told.contains("so so so") && told.len() < 1000, "{told}");
 }
 
 #[test]

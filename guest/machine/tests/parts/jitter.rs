@@ -328,6 +328,8 @@ fn an_assessment_holds_for_a_clock_that_counts_as_the_assessed_one_did() {
             "{step} {named:?}"
         );
     }
+    let of_a_clock_that_stands = assessment(0);
+    assert!(!of_a_clock_that_stands.covers(&clock(0, Some("board"))));
 }
 
 fn roots_of(n: u8) -> Roots {

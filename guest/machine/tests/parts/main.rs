@@ -17,3 +17,4 @@ mod jitter;
 mod predictor;
 mod record;
 mod structure;
+mod waits;
