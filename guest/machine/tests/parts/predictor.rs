@@ -1,6 +1,21 @@
-//! The lag predictor, at the very value at which each of its cut-offs is reached.
+//! Health tests at the very value at which a cut-off is reached.
 
-use otscert_machine::entropy::health::{Fault, LAG_HITS, LAG_RUN, LAG_WINDOW, LAGS, LagPredictor};
+use otscert_machine::entropy::health::{
+    Fault, LAG_HITS, LAG_RUN, LAG_WINDOW, LAGS, LagPredictor, proportion_cutoff,
+};
+
+/// Computed apart from this, with 60 digits; such as a slip in a sum or in either tail changes.
+#[test]
+fn cut_offs_are_those_of_an_exact_binomial_distribution() {
+    for (entropy, alpha, cutoff) in [
+        (416, 20, 219),
+        (1024, 30, 71),
+        (1280, 30, 46),
+        (1792, 40, 26),
+    ] {
+        assert_eq!(proportion_cutoff(entropy, alpha), cutoff, "{entropy}/256");
+    }
+}
 
 #[test]
 fn a_clock_that_stands_still_is_foretold_in_a_row() {
