@@ -68,6 +68,8 @@ const HQ_FIRST: Span = Span::from_seconds(2);
 const HQ_MOST: Span = Span::from_hours(1);
 const POLL_FIRST: Span = Span::from_seconds(5);
 const POLL_MOST: Span = Span::from_minutes(5);
+/// CAs allow five failed validations an hour for a name. These come to three; the first is a minute, since most often HQ
+/// or a server of the zone was just being restarted.
 const CA_STEPS: [Span; 3] = [
     Span::from_minutes(1),
     Span::from_minutes(10),

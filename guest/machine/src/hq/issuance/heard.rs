@@ -135,7 +135,7 @@ impl Line {
                     &report,
                     "the CA answered with an order that is over already",
                 );
-                self.fail(desk, placed.attempt, &[], why, Span::ZERO)
+                self.fail(desk, placed.attempt, &[], why)
             }
         }
     }
@@ -149,7 +149,7 @@ impl Line {
         let expires = desk.now + PROOF_LIFE;
         let proofs = match wanted(&placed.attempt, list, expires) {
             Ok(proofs) => proofs,
-            Err(why) => return self.fail(desk, placed.attempt, &[], why, AFTER_VALIDATION),
+            Err(why) => return self.fail(desk, placed.attempt, &[], why),
         };
         if proofs.is_empty() {
             return self.enter(desk, placed, Issuance::AwaitingReady);
@@ -181,7 +181,7 @@ impl Line {
             let Placed {
                 attempt, proofs, ..
             } = *state.placed;
-            return self.fail(desk, attempt, &proofs, why, Span::ZERO);
+            return self.fail(desk, attempt, &proofs, why);
         }
         let pause = doubled(FIRST_LOOK, state.turn.tries, LAST_LOOK);
         let why = String::from("not every name server shows the proof");
@@ -209,7 +209,7 @@ impl Line {
                 let Placed {
                     attempt, proofs, ..
                 } = *state.placed;
-                self.fail(desk, attempt, &proofs, why, AFTER_VALIDATION)
+                self.fail(desk, attempt, &proofs, why)
             }
         }
     }
@@ -233,7 +233,7 @@ impl Line {
                 let Placed {
                     attempt, proofs, ..
                 } = *state.placed;
-                self.fail(desk, attempt, &proofs, why, Span::ZERO)
+                self.fail(desk, attempt, &proofs, why)
             }
         }
     }
@@ -253,7 +253,7 @@ impl Line {
         } = placed;
         let chain = match chain {
             Ok(chain) => chain,
-            Err(why) => return self.fail(desk, attempt, &proofs, why, Span::ZERO),
+            Err(why) => return self.fail(desk, attempt, &proofs, why),
         };
         self.withdraw_proofs(desk, &proofs);
         let leaf = chain.certificates().first().cloned().unwrap_or_default();
@@ -315,7 +315,7 @@ impl Line {
             let Placed {
                 attempt, proofs, ..
             } = *state.placed;
-            return self.fail(desk, attempt, &proofs, why, Span::ZERO);
+            return self.fail(desk, attempt, &proofs, why);
         }
         let pause = doubled(FIRST_POLL, state.turn.tries, LAST_POLL);
         let why = String::from("the CA is not ready yet");
@@ -333,7 +333,7 @@ impl Line {
             let Placed {
                 attempt, proofs, ..
             } = *placed;
-            return self.fail(desk, attempt, &proofs, why, Span::ZERO);
+            return self.fail(desk, attempt, &proofs, why);
         }
         placed.finalized += 1;
         desk.note(
@@ -478,9 +478,6 @@ fn reason(report: &OrderReport, otherwise: &str) -> String {
 
 /// A proof that HQ forgot to withdraw is gone after this.
 const PROOF_LIFE: Span = Span::from_hours(1);
-/// CAs allow five failed validations an hour for a name. The pauses of [`Policy::Ca`](crate::backoff::Policy::Ca)
-/// come to three; the first is a minute, since most often HQ or a server of the zone was just being restarted.
-pub(super) const AFTER_VALIDATION: Span = Span::from_minutes(1);
 pub(super) const FIRST_POLL: Span = Span::from_millis(100);
 pub(super) const LAST_POLL: Span = Span::from_seconds(30);
 const POLL_LIMIT: Span = Span::from_days(1);

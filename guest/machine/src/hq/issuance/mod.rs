@@ -416,7 +416,6 @@ impl Line {
         mut attempt: Box<Attempt>,
         proofs: &[Proof],
         why: String,
-        least: Span,
     ) -> Issuance {
         self.withdraw_proofs(desk, proofs);
         if self.closed {
@@ -425,7 +424,7 @@ impl Line {
         if attempt.failures >= MAX_FAILURES {
             return self.give_up(desk, &attempt, &[], why);
         }
-        let delay = backoff::delay(attempt.failures, Policy::Ca, desk.jitter()).max(least);
+        let delay = backoff::delay(attempt.failures, Policy::Ca, desk.jitter());
         attempt.failures += 1;
         let until = desk.now + delay;
         desk.note(

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::heard::{AFTER_VALIDATION, FIRST_POLL, LAST_POLL, resting};
+use super::heard::{FIRST_POLL, LAST_POLL, resting};
 use super::state::{Attempt, AwaitingOrder, Issuance, Proof, Turn, Wait};
 use super::{Line, doubled};
 use crate::backoff::no_sooner_than;
@@ -63,7 +63,7 @@ impl Line {
                 | Issuance::Finalizing(_)
                 | Issuance::AwaitingIssue(_)
                 | Issuance::AwaitingChain(_)
-                | Issuance::Failed(_)) => self.broken(desk, other, why, Span::ZERO),
+                | Issuance::Failed(_)) => self.broken(desk, other, why),
             },
             CaProblemKind::OrderNotReady => match state {
                 Issuance::Finalizing(asked) | Issuance::AwaitingIssue(asked) => {
@@ -79,7 +79,7 @@ impl Line {
                 | Issuance::Confirming(_)
                 | Issuance::AwaitingReady(_)
                 | Issuance::AwaitingChain(_)
-                | Issuance::Failed(_)) => self.broken(desk, other, why, Span::ZERO),
+                | Issuance::Failed(_)) => self.broken(desk, other, why),
             },
             CaProblemKind::BadCsr | CaProblemKind::RejectedIdentifier => {
                 match attempt_and_proofs(state) {
@@ -87,8 +87,7 @@ impl Line {
                     Err(state) => *state,
                 }
             }
-            CaProblemKind::Validation => self.broken(desk, state, why, AFTER_VALIDATION),
-            CaProblemKind::NotFound => self.broken(desk, state, why, Span::ZERO),
+            CaProblemKind::Validation | CaProblemKind::NotFound => self.broken(desk, state, why),
             // Whether the order is lost with it, only the order says.
             CaProblemKind::AlreadyRevoked | CaProblemKind::Other => match state {
                 finalizing @ Issuance::Finalizing(_) => {
@@ -104,21 +103,15 @@ impl Line {
                 | Issuance::AwaitingReady(_)
                 | Issuance::AwaitingIssue(_)
                 | Issuance::AwaitingChain(_)
-                | Issuance::Failed(_)) => self.broken(desk, other, why, Span::ZERO),
+                | Issuance::Failed(_)) => self.broken(desk, other, why),
             },
         }
     }
 
     /// This order comes to nothing.
-    fn broken(
-        &mut self,
-        desk: &mut Desk<'_>,
-        state: Issuance,
-        why: String,
-        least: Span,
-    ) -> Issuance {
+    fn broken(&mut self, desk: &mut Desk<'_>, state: Issuance, why: String) -> Issuance {
         match attempt_and_proofs(state) {
-            Ok((attempt, proofs)) => self.fail(desk, attempt, &proofs, why, least),
+            Ok((attempt, proofs)) => self.fail(desk, attempt, &proofs, why),
             Err(state) => *state,
         }
     }
