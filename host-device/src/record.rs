@@ -212,7 +212,7 @@ fn is_log(path: &Path) -> io::Result<Option<bool>> {
         Err(error) => return Err(error),
     };
     let mut first = Vec::new();
-    file.take(MAX_LOG).read_to_end(&mut first)?;
+    file.take(BEGINNING).read_to_end(&mut first)?;
     let line = first
         .split(|byte| *byte == b'\n')
         .next()
@@ -226,6 +226,8 @@ fn is_log(path: &Path) -> io::Result<Option<bool>> {
 
 /// How the box is called in its log.
 const PARTY: &str = "device";
+/// Bytes within which a log says that it is one.
+const BEGINNING: u64 = 4096;
 /// A log that has so many bytes is followed by another: of flash that is small and wears.
 const MAX_LOG: u64 = 4 << 20;
 

@@ -102,8 +102,8 @@ fn bytes(items: &[Value]) -> Option<Vec<u8>> {
 const PREFIX: &str = "base64url:";
 const REDACTED: &str = "redacted:";
 const SHORTEST: usize = 16;
-/// Bytes that one line of a redacted log may stand for: an input reads and writes a few records and messages, of 64 KiB
-/// each at most.
+/// Bytes that one line of a redacted log may stand for: an input reads and writes a few records of 256 KiB at most, and
+/// sends and hears messages of 64 KiB at most (`wit/storage.wit`, docs/PROTOCOL.md).
 const MOST_REDACTED: usize = 4 << 20;
 
 #[cfg(test)]
